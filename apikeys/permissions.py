@@ -1,0 +1,54 @@
+"""What a key or a signed-in user may do, by scope, route and method; denied unless named."""
+
+from typing import Any
+
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from apikeys.models import SCOPES, ApiKey
+from mobilesd.errors import Problem
+
+__all__ = ["ScopePermission", "has_scope"]
+
+# What signed-in members may do; staff may do everything.
+MEMBER_SCOPES = frozenset(SCOPES) - {"admin", "jobs:all", "models:write"}
+
+
+def has_scope(request: Any, scope: str) -> bool:
+    """Tell whether an authenticated request may do what this scope names."""
+    if isinstance(request.auth, ApiKey):
+        return request.auth.has_scope(scope)
+    return bool(request.user.is_staff) or scope in MEMBER_SCOPES
+
+
+class ScopePermission(BasePermission):
+    """Ask for the scope that the view names for the method (`required_scopes`).
+
+    A method without one is refused for everyone: a new handler can't be open by oversight.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not request.user.is_authenticated:
+            return False  # becomes 401
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        scope = getattr(view, "required_scopes", {}).get(method)
+        if scope is None:
+            raise MethodNotAllowed(method)
+        if has_scope(request, scope):
+            return True
+        if request.auth is None:
+            raise Problem(
+                "Only staff may do this.",
+                error="scope_missing",
+                status=403,
+                hint="Ask somebody who runs this MobileSD.",
+            )
+        raise Problem(
+            f"The API key lacks the scope {scope}.",
+            error="scope_missing",
+            status=403,
+            hint=f"Use a key with the scope {scope}.",
+            extra={"scope": scope},
+        )

@@ -1,0 +1,27 @@
+"""Questions about many pictures at once."""
+
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from apikeys.actors import Actor
+    from gallery.models import Image
+
+__all__ = ["ImageQuerySet"]
+
+
+class ImageQuerySet(models.QuerySet["Image"]):
+    def visible_to(self, actor: "Actor") -> Self:
+        """Keep the pictures that this actor may see: those of the jobs that it may see."""
+        if actor.sees_all_jobs:
+            return self.all()
+        if actor.user_id is not None:
+            return self.filter(owner_id=actor.user_id)
+        if actor.key_prefix is not None:
+            return self.filter(owner_id__isnull=True, api_key_prefix=actor.key_prefix)
+        return self.none()
+
+    def results(self) -> Self:
+        """Leave out the pictures that were not what was asked for."""
+        return self.filter(rejected=False)

@@ -1,0 +1,134 @@
+"""The one sender: every event row, durable or short-lived, is inserted here (design §9).
+
+Rows are written in the transaction of the change they tell of, so that no event is lost or early.
+"""
+
+from datetime import timedelta
+from typing import Any, Literal, TypedDict
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from jobs.models import Epoch, Event, Job, LiveEvent
+
+__all__ = [
+    "NOTIFY_CHANNEL",
+    "DurableKind",
+    "JobCreated",
+    "JobPreview",
+    "JobProgressed",
+    "JobStatus",
+    "LiveKind",
+    "ServerStatus",
+    "emit",
+    "emit_for_job",
+    "emit_live",
+    "epoch",
+    "prune",
+]
+
+DurableKind = Literal[
+    "job.created", "job.status", "job.deleted", "image.created", "server.status", "queue.paused"
+]
+LiveKind = Literal["job.progress", "job.preview"]
+
+LIVE_SECONDS = 60
+DURABLE_DAYS = 7
+NOTIFY_CHANNEL = "mobilesd_events"
+_ADVISORY_LOCK = 0x6D6F6273  # any constant that nobody else takes
+
+
+class JobCreated(TypedDict):
+    job: str
+    status: str
+
+
+class JobStatus(TypedDict, total=False):
+    job: str
+    status: str
+    attempt: str | None
+    server_alias: str | None
+    error: dict[str, str] | None
+    text: str
+
+
+class JobProgressed(TypedDict):
+    job: str
+    attempt: str
+    seq: int
+    progress: float
+    text: str
+    eta: float | None
+
+
+class JobPreview(TypedDict):
+    job: str
+    attempt: str
+    seq: int
+    url: str
+
+
+class ServerStatus(TypedDict):
+    alias: str
+    health: str
+    busy: bool
+
+
+def _order_ids() -> None:
+    # PostgreSQL hands out ids before commits: without the lock a reader that has seen id 8 could
+    # miss 7 for ever. SQLite has one writer at a time, so its ids are in commit order already.
+    # The notification goes out with the commit and wakes the relays (jobs/tail.py).
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+            cursor.execute("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL])
+
+
+def emit(
+    kind: DurableKind,
+    payload: Any,
+    *,
+    job_id: UUID | None = None,
+    owner_id: int | None = None,
+    public: bool = False,
+) -> None:
+    """Insert a durable event; call it inside the transaction of the change."""
+    _order_ids()
+    Event.objects.create(
+        kind=kind,
+        job_id=job_id,
+        owner_id=owner_id,
+        public=public,
+        payload=payload,
+        at=timezone.now(),
+    )
+
+
+def emit_for_job(kind: DurableKind, job: Job, payload: Any) -> None:
+    """Insert a durable event of one job, for those who may see the job."""
+    emit(kind, payload, job_id=job.pk, owner_id=job.owner_id)
+
+
+def emit_live(kind: LiveKind, payload: Any, *, job_id: UUID, owner_id: int | None) -> None:
+    """Insert a short-lived event; it may be dropped or merged on its way."""
+    _order_ids()
+    LiveEvent.objects.create(
+        kind=kind, job_id=job_id, owner_id=owner_id, payload=payload, at=timezone.now()
+    )
+
+
+def epoch() -> str:
+    """Return the life of the event ids; a restored database has another one."""
+    return str(Epoch.objects.get_or_create(pk=1)[0].value)
+
+
+def prune() -> None:
+    """Delete the short-lived events of more than a minute ago, and old events without a job.
+
+    Events of a job go with their job.
+    """
+    now = timezone.now()
+    LiveEvent.objects.filter(at__lt=now - timedelta(seconds=LIVE_SECONDS)).delete()
+    old = now - timedelta(days=DURABLE_DAYS)
+    Event.objects.filter(job__isnull=True, at__lt=old).delete()

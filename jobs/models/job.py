@@ -1,0 +1,145 @@
+"""The job: what somebody asked for, and where it stands."""
+
+import time
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from jobs.choices import FINAL, Kind, LaneClass, Status
+from jobs.querysets import JobQuerySet
+
+__all__ = ["Job", "JobInput", "JobProgress", "position_now"]
+
+
+def position_now() -> int:
+    """Return the rank of a job submitted now: microseconds, so that no query finds the last."""
+    return time.time_ns() // 1000
+
+
+class Job(models.Model):
+    """One picture order.
+
+    pending -> processing -> completed | failed | cancelled; processing -> pending (requeue);
+    failed | cancelled -> pending (retry). Servers are named by alias, so that a job outlives a
+    server that was removed. A status is changed only by `jobs.transitions`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    app_type = models.CharField(max_length=32)
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.TXT2IMG)
+    generation_params = models.JSONField(default=dict)
+    warnings = models.JSONField(default=list, blank=True)
+    target_server_alias = models.CharField(max_length=64, blank=True, default="")
+    server_alias = models.CharField(max_length=64, blank=True, default="")
+    avoid_servers = models.JSONField(default=list, blank=True)
+    priority = models.PositiveSmallIntegerField(default=5)
+    position = models.BigIntegerField(default=position_now)
+    lane_class = models.CharField(
+        max_length=16, choices=LaneClass.choices, default=LaneClass.INTERACTIVE
+    )
+    not_before = models.DateTimeField(null=True, blank=True)
+    deadline = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="jobs"
+    )
+    api_key = models.ForeignKey(
+        "apikeys.ApiKey",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        to_field="prefix",
+        related_name="jobs",
+    )
+    source_info = models.CharField(max_length=200, blank=True, default="")
+    checkpoint = models.CharField(max_length=500, blank=True, default="")
+    images_wanted = models.PositiveSmallIntegerField(default=1)
+    attempts_made = models.PositiveSmallIntegerField(default=0)
+    max_attempts = models.PositiveSmallIntegerField(default=3)
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    error_hint = models.TextField(blank=True, default="")
+    generation_info = models.JSONField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField()
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # The queue itself: what a lane chooses from, and a job's place in it.
+            models.Index(
+                "status",
+                models.F("lane_class").desc(),
+                "priority",
+                "position",
+                "id",
+                name="job_queue",
+                condition=Q(status="pending", deleted_at__isnull=True),
+            ),
+            models.Index(fields=["created_at", "id"], name="job_created"),
+            models.Index(fields=["status", "created_at", "id"], name="job_status_created"),
+            models.Index(fields=["owner", "created_at", "id"], name="job_owner_created"),
+            models.Index(
+                fields=["deleted_at"],
+                name="job_deleted",
+                condition=Q(deleted_at__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="job_status_known"),
+            models.CheckConstraint(
+                condition=Q(priority__gte=1, priority__lte=10), name="job_priority_range"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing more will happen to this job by itself."""
+        return self.status in FINAL
+
+    @property
+    def prompt(self) -> str:
+        """Return the positive prompt, or nothing for a job without one."""
+        return str(self.generation_params.get("positive_prompt", ""))
+
+
+class JobProgress(models.Model):
+    """How far the running attempt is: a narrow row, so that progress never rewrites the job."""
+
+    job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="progress_row")
+    attempt = models.UUIDField()
+    seq = models.PositiveIntegerField(default=0)
+    progress = models.FloatField(default=0)
+    text = models.CharField(max_length=200, blank=True, default="")
+    eta_seconds = models.FloatField(null=True, blank=True)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.progress:.0%} of {self.job_id}"
+
+
+class JobInput(models.Model):
+    """A big value of a job's parameters, kept once as a content-addressed file."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="inputs")
+    sha256 = models.CharField(max_length=64, db_index=True)
+    mime = models.CharField(max_length=64)
+    bytes = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "sha256"], name="job_input_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mime} {self.sha256[:12]}"

@@ -1,0 +1,105 @@
+"""What this app needs from the apps above it; they fill these in `AppConfig.ready()`.
+
+List calls take many jobs at once, so that a page of jobs costs a fixed number of queries.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from apikeys.actors import Actor
+    from jobs.models import Job
+
+__all__ = [
+    "Forecast",
+    "ForecastPort",
+    "PicturesPort",
+    "Reason",
+    "Result",
+    "ResultsPort",
+    "ServersPort",
+    "ports",
+]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a pending job is not running: `code` of design §5, a sentence, what would help."""
+
+    code: str
+    message: str
+    action: str = ""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """When a job is expected to start, and how long the running one still takes (seconds)."""
+
+    start: datetime | None = None
+    remaining_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The pictures of a finished job, in order."""
+
+    image_ids: Sequence[str] = ()
+    file_names: Sequence[str] = ()
+    urls: Sequence[str] = ()
+    thumbnail_urls: Sequence[str] = ()
+
+
+class ServersPort(Protocol):
+    def app_types(self) -> Sequence[str]:
+        """Return the app types that a dispatcher exists for."""
+
+    def app_type_of(self, alias: str) -> str | None:
+        """Return the app type of a server, or None if there is no such alias."""
+
+    def aliases(self) -> Sequence[str]:
+        """Return all aliases, for the hint of an error."""
+
+    def submission_warnings(
+        self, params: Mapping[str, Any], app_type: str, alias: str
+    ) -> Sequence[str]:
+        """Return sentences on what no suitable server is known to have (checkpoint, LoRA)."""
+
+    def waiting_reasons(self, jobs: Sequence["Job"]) -> Mapping[UUID, Reason]:
+        """Return why each of these pending jobs waits."""
+
+
+class ForecastPort(Protocol):
+    def __call__(self, jobs: Sequence["Job"]) -> Mapping[UUID, Forecast]:
+        """Return what is expected of these jobs; a job without a forecast is left out."""
+
+
+class ResultsPort(Protocol):
+    def __call__(self, jobs: Sequence["Job"]) -> Mapping[UUID, Result]:
+        """Return the pictures of these jobs."""
+
+
+class PicturesPort(Protocol):
+    def __call__(self, reference: Mapping[str, Any], actor: "Actor") -> tuple[bytes, str]:
+        """Return bytes and MIME type of `{"image_id": …}` or `{"job": …, "image": n}`.
+
+        Raises mobilesd.errors.InvalidInput if there is no such picture for this actor.
+        """
+
+
+@dataclass
+class _Ports:
+    servers: ServersPort = field(init=False)
+    forecast: ForecastPort = field(init=False)
+    results: ResultsPort = field(init=False)
+    picture_bytes: PicturesPort = field(init=False)
+
+    def empty(self) -> list[str]:
+        """Return the names of the ports that nobody filled."""
+        names = ("servers", "forecast", "results", "picture_bytes")
+        return [name for name in names if not hasattr(self, name)]
+
+
+ports = _Ports()

@@ -1,0 +1,111 @@
+"""Questions about many jobs or attempts at once."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+
+from jobs.choices import Status
+
+if TYPE_CHECKING:
+    from apikeys.actors import Actor
+    from jobs.models import Attempt, Event, Job
+
+    _JobBase = models.QuerySet[Job]
+    _AttemptBase = models.QuerySet[Attempt]
+    _EventBase = models.QuerySet[Event]
+else:
+    _JobBase = _AttemptBase = _EventBase = models.QuerySet
+
+__all__ = ["QUEUE_ORDER", "AttemptQuerySet", "EventQuerySet", "JobQuerySet"]
+
+QUEUE_ORDER = ("-lane_class", "priority", "position", "id")
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def visible_to(self, actor: "Actor") -> Self:
+        """Keep the jobs that this actor may see (contracts/api.md, "Who sees what")."""
+        if actor.sees_all_jobs:
+            return self.all()
+        if actor.user_id is not None:
+            return self.filter(owner_id=actor.user_id)
+        if actor.key_prefix is not None:
+            return self.filter(owner__isnull=True, api_key_id=actor.key_prefix)
+        return self.none()
+
+    def listed(self) -> Self:
+        """Leave out the jobs that somebody deleted."""
+        return self.filter(deleted_at__isnull=True)
+
+    def queued(self) -> Self:
+        """Keep the pending jobs, in the order of the queue."""
+        return self.filter(status=Status.PENDING, deleted_at__isnull=True).order_by(*QUEUE_ORDER)
+
+    def due(self, now: datetime) -> Self:
+        """Keep the queued jobs that nothing but a free server holds back.
+
+        A retried job waits until the backend is known to be rid of its old attempt.
+        """
+        from jobs.models import Attempt
+
+        uncleared = Attempt.objects.filter(job=OuterRef("pk"), cleared_at__isnull=True)
+        return (
+            self.queued()
+            .filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
+            .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
+            .filter(~Exists(uncleared))
+        )
+
+    def ahead_of(self, job: "Job") -> Self:
+        """Keep the queued jobs that stand before this one."""
+        earlier = (
+            Q(lane_class__gt=job.lane_class)
+            | Q(lane_class=job.lane_class, priority__lt=job.priority)
+            | Q(lane_class=job.lane_class, priority=job.priority, position__lt=job.position)
+            | Q(
+                lane_class=job.lane_class,
+                priority=job.priority,
+                position=job.position,
+                id__lt=job.pk,
+            )
+        )
+        return self.queued().filter(earlier)
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def open(self) -> Self:
+        """Keep the attempts that have not ended."""
+        return self.filter(ended_at__isnull=True)
+
+    def uncleared(self, server_alias: str) -> Self:
+        """Keep the attempts that this server's backend may still have (protocol rule 6)."""
+        return self.filter(server_alias=server_alias, cleared_at__isnull=True)
+
+    def last_outcomes(self, job_id: Any, limit: int) -> list[str]:
+        """Return how the last ended attempts of a job ended, newest first."""
+        rows: Iterable[str] = (
+            self.filter(job_id=job_id, ended_at__isnull=False)
+            .order_by("-number")
+            .values_list("outcome", flat=True)[:limit]
+        )
+        return list(rows)
+
+
+class EventQuerySet(_EventBase):
+    def visible_to(self, actor: "Actor") -> Self:
+        """Keep the public events and those of the jobs that this actor may see."""
+        if actor.sees_all_jobs:
+            return self.all()
+        if actor.user_id is not None:
+            return self.filter(Q(public=True) | Q(owner_id=actor.user_id))
+        if actor.key_prefix is not None:
+            own = Q(job__owner__isnull=True, job__api_key_id=actor.key_prefix)
+            return self.filter(Q(public=True) | own)
+        return self.none()
+
+    def last_id(self) -> int:
+        """Return the newest id, or 0."""
+        newest: int | None = self.aggregate(newest=models.Max("id"))["newest"]
+        return newest or 0

@@ -1,0 +1,299 @@
+"""Every change of a job's or attempt's state: one conditional UPDATE each, with its event.
+
+All functions must run inside the caller's transaction. They return whether they won; a caller
+that lost does nothing more. "Lease-fenced" ones are called by a lane right after its fence
+statement in the same transaction (protocol rules 2 and 11).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import events
+from jobs.choices import FINAL, Outcome, Status
+from jobs.models import Attempt, Job, JobProgress
+from jobs.signals import attempt_cancelled, job_waiting
+
+__all__ = [
+    "Trouble",
+    "adopt",
+    "announce_waiting",
+    "cancel",
+    "claim",
+    "clear",
+    "complete",
+    "end_attempt",
+    "fail",
+    "fail_pending",
+    "mark_submitted",
+    "requeue",
+    "retry",
+]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What went wrong, in words: `code` for programs, the sentences for people."""
+
+    code: str
+    message: str
+    hint: str = ""
+    error_class: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the contract's `error` object."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+def _in_transaction() -> None:
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("a state changes only inside a transaction, together with its event")
+
+
+def _status_event(job: Job, *, attempt: UUID | None = None, trouble: Trouble | None = None) -> None:
+    events.emit_for_job(
+        "job.status",
+        job,
+        events.JobStatus(
+            job=str(job.pk),
+            status=job.status,
+            attempt=str(attempt) if attempt else None,
+            server_alias=job.server_alias or None,
+            error=trouble.as_dict() if trouble else None,
+        ),
+    )
+
+
+def announce_waiting(job: Job) -> None:
+    """Tell the apps above that this job waits for a server."""
+    job_waiting.send(sender=Job, app_type=job.app_type, target_server_alias=job.target_server_alias)
+
+
+def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
+    """Give a pending job to a server and open its attempt. Lease-fenced (protocol rule 1)."""
+    _in_transaction()
+    now = timezone.now()
+    won = Job.objects.filter(pk=job_id, status=Status.PENDING, deleted_at__isnull=True).update(
+        status=Status.PROCESSING,
+        server_alias=server_alias,
+        started_at=now,
+        finished_at=None,
+        retry_at=None,
+        error_code="",
+        error_message="",
+        error_hint="",
+        updated_at=now,
+    )
+    if not won:
+        return None
+    job = Job.objects.get(pk=job_id)
+    attempt = Attempt.objects.create(
+        job=job,
+        server_alias=server_alias,
+        number=job.attempts.count() + 1,
+        lane=lane,
+        created_at=now,
+    )
+    _status_event(job, attempt=attempt.token)
+    return attempt
+
+
+def mark_submitted(token: UUID, *, lane: UUID) -> bool:
+    """Note that the one POST of this attempt is about to go out. Lease-fenced (rule 8)."""
+    _in_transaction()
+    return (
+        Attempt.objects.filter(
+            token=token, lane=lane, ended_at__isnull=True, submitted_at__isnull=True
+        ).update(submitted_at=timezone.now())
+        == 1
+    )
+
+
+def adopt(token: UUID, *, old_lane: UUID, lane: UUID) -> bool:
+    """Take over an open attempt of a lane that is gone. Lease-fenced (design §5)."""
+    _in_transaction()
+    return (
+        Attempt.objects.filter(token=token, lane=old_lane, ended_at__isnull=True).update(lane=lane)
+        == 1
+    )
+
+
+def clear(token: UUID) -> bool:
+    """Note that the backend is rid of an attempt that has ended. Lease-fenced."""
+    _in_transaction()
+    won = Attempt.objects.filter(
+        token=token, ended_at__isnull=False, cleared_at__isnull=True
+    ).update(cleared_at=timezone.now())
+    if won:
+        job = Job.objects.get(attempts=token)
+        if job.status == Status.PENDING:  # a retried job has waited for this
+            announce_waiting(job)
+    return won == 1
+
+
+def end_attempt(
+    token: UUID,
+    *,
+    outcome: Outcome,
+    lane: UUID | None = None,
+    trouble: Trouble | None = None,
+    cleared: bool = True,
+) -> Attempt | None:
+    """Close an open attempt; with `lane`, only if that lane follows it."""
+    _in_transaction()
+    now = timezone.now()
+    query = Attempt.objects.filter(token=token, ended_at__isnull=True)
+    if lane is not None:
+        query = query.filter(lane=lane)
+    won = query.update(
+        ended_at=now,
+        cleared_at=now if cleared else None,
+        outcome=outcome,
+        error_class=trouble.error_class if trouble else "",
+        error_code=trouble.code if trouble else "",
+        error_message=trouble.message if trouble else "",
+        error_hint=trouble.hint if trouble else "",
+    )
+    return Attempt.objects.select_related("job").get(token=token) if won else None
+
+
+def complete(token: UUID, *, generation_info: Mapping[str, Any], warnings: list[str]) -> Job | None:
+    """Complete a job by the token of its open attempt; the first result wins (rule 11).
+
+    The caller stores the pictures in the same transaction and rolls back if this returns None.
+    """
+    _in_transaction()
+    attempt = end_attempt(token, outcome=Outcome.COMPLETED)
+    if attempt is None:
+        return None
+    now = timezone.now()
+    job = attempt.job
+    won = Job.objects.filter(pk=job.pk, status=Status.PROCESSING).update(
+        status=Status.COMPLETED,
+        finished_at=now,
+        updated_at=now,
+        attempts_made=job.attempts_made + 1,
+        generation_info=dict(generation_info),
+        warnings=[*job.warnings, *(w for w in warnings if w not in job.warnings)],
+    )
+    if not won:
+        return None
+    JobProgress.objects.filter(job=job).delete()
+    job.refresh_from_db()
+    _status_event(job, attempt=token)
+    return job
+
+
+def requeue(
+    attempt: Attempt,
+    *,
+    trouble: Trouble | None = None,
+    retry_at: datetime | None = None,
+    counted: bool = False,
+    avoid_server: str = "",
+) -> bool:
+    """Put the job of an attempt that just ended back into the queue. Lease-fenced."""
+    _in_transaction()
+    job = attempt.job
+    avoid = [*job.avoid_servers]
+    if avoid_server and avoid_server not in avoid:
+        avoid.append(avoid_server)
+    won = Job.objects.filter(pk=job.pk, status=Status.PROCESSING).update(
+        status=Status.PENDING,
+        server_alias="",
+        retry_at=retry_at,
+        avoid_servers=avoid,
+        attempts_made=job.attempts_made + int(counted),
+        updated_at=timezone.now(),
+    )
+    if not won:
+        return False
+    JobProgress.objects.filter(job=job).delete()
+    job.refresh_from_db()
+    _status_event(job, attempt=attempt.token, trouble=trouble)
+    announce_waiting(job)
+    return True
+
+
+def _fail(job: Job, trouble: Trouble, *, expected: Status, counted: bool = False) -> bool:
+    now = timezone.now()
+    won = Job.objects.filter(pk=job.pk, status=expected).update(
+        status=Status.FAILED,
+        finished_at=now,
+        updated_at=now,
+        attempts_made=job.attempts_made + int(counted),
+        error_code=trouble.code,
+        error_message=trouble.message,
+        error_hint=trouble.hint,
+    )
+    if not won:
+        return False
+    JobProgress.objects.filter(job=job).delete()
+    job.refresh_from_db()
+    _status_event(job, trouble=trouble)
+    return True
+
+
+def fail(attempt: Attempt, trouble: Trouble, *, counted: bool = True) -> bool:
+    """Fail the job of an attempt that just ended. Lease-fenced."""
+    _in_transaction()
+    return _fail(attempt.job, trouble, expected=Status.PROCESSING, counted=counted)
+
+
+def fail_pending(job: Job, trouble: Trouble) -> bool:
+    """Fail a job that waits (its deadline passed, nothing can ever serve it)."""
+    _in_transaction()
+    return _fail(job, trouble, expected=Status.PENDING)
+
+
+def cancel(job_id: UUID) -> bool:
+    """Cancel a pending or running job, final at once (protocol rule 13).
+
+    An attempt that runs stays uncleared: its lane, or the next one, cleans up at the backend.
+    """
+    _in_transaction()
+    now = timezone.now()
+    won = Job.objects.filter(
+        pk=job_id, status__in=[Status.PENDING, Status.PROCESSING], deleted_at__isnull=True
+    ).update(status=Status.CANCELLED, finished_at=now, updated_at=now)
+    if not won:
+        return False
+    job = Job.objects.get(pk=job_id)
+    for attempt in job.attempts.open():
+        end_attempt(attempt.token, outcome=Outcome.CANCELLED, cleared=False)
+        attempt_cancelled.send(sender=Attempt, server_alias=attempt.server_alias)
+    JobProgress.objects.filter(job=job).delete()
+    _status_event(job)
+    return True
+
+
+def retry(job_id: UUID) -> bool:
+    """Queue a failed or cancelled job again; it starts once its old attempt is cleared."""
+    _in_transaction()
+    won = Job.objects.filter(
+        pk=job_id,
+        status__in=[s for s in FINAL if s != Status.COMPLETED],
+        deleted_at__isnull=True,
+    ).update(
+        status=Status.PENDING,
+        server_alias="",
+        retry_at=None,
+        finished_at=None,
+        avoid_servers=[],
+        attempts_made=0,
+        error_code="",
+        error_message="",
+        error_hint="",
+        updated_at=timezone.now(),
+    )
+    if not won:
+        return False
+    job = Job.objects.get(pk=job_id)
+    _status_event(job)
+    announce_waiting(job)
+    return True

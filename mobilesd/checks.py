@@ -1,0 +1,70 @@
+"""System checks: what would go wrong later is said at the start, with an id and a hint."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Info, Warning, register
+
+from mobilesd import sqlite
+
+__all__ = ["check_data_folder", "check_ports", "check_sqlite"]
+
+
+@register()
+def check_sqlite(**_: Any) -> list[CheckMessage]:
+    """Name the SQLite library in use; refuse two of them in one process (design §2)."""
+    if not settings.EMBEDDED:
+        return []
+    if sqlite.mixed():
+        return [
+            Error(
+                "Two SQLite libraries are loaded in this process; committed rows would be lost.",
+                hint="Something imported sqlite3 before mobilesd. Import mobilesd first.",
+                id="mobilesd.E001",
+            )
+        ]
+    name = ".".join(map(str, sqlite.version()))
+    if sqlite.version() < sqlite.FIXED_VERSION:
+        return [
+            Warning(
+                f"SQLite {name} can corrupt a database in a rare race; fixed in 3.51.3.",
+                hint="Install pysqlite3, or a newer Python; keep backups until then.",
+                id="mobilesd.W001",
+            )
+        ]
+    return [Info(f"SQLite {name} is in use.", id="mobilesd.I001")]
+
+
+@register()
+def check_ports(**_: Any) -> list[CheckMessage]:
+    """Name each port of the jobs app that no other app has filled."""
+    from jobs.ports import ports
+
+    return [
+        Error(
+            f"Nothing has filled jobs.ports.ports.{name}.",
+            hint="An app that fills it is missing in INSTALLED_APPS.",
+            id="mobilesd.E002",
+        )
+        for name in ports.empty()
+    ]
+
+
+@register()
+def check_data_folder(**_: Any) -> list[CheckMessage]:
+    """Refuse a data folder that can't be written."""
+    folder = settings.DATA_DIR
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return [
+            Error(
+                f"The data folder {folder} can't be written: {error.strerror}.",
+                hint="Correct its owner, or set MOBILESD_DATA_DIR to another folder.",
+                id="mobilesd.E003",
+            )
+        ]
+    return []

@@ -1,0 +1,223 @@
+"""Django's settings, all driven by the environment (design §10); SQLite and no other service
+by default, so that a checkout runs by itself."""
+
+from pathlib import Path
+
+from mobilesd import env
+from mobilesd.secrets_file import secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = env.path("MOBILESD_DATA_DIR", BASE_DIR / "data")
+RUN_DIR = DATA_DIR / "run"
+
+DEBUG = env.boolean("MOBILESD_DEBUG", False)
+SECRET_KEY = env.secret("MOBILESD_SECRET_KEY") or secret_key(DATA_DIR)
+ALLOWED_HOSTS = env.strings("MOBILESD_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+PUBLIC_URL = env.url("MOBILESD_PUBLIC_URL")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "django_q",
+    "rest_framework",
+    "rest_framework_api_key",
+    "apikeys",
+    "jobs",
+    "models_catalog",
+    "gallery",
+    "dispatch",
+    "mobilesd",
+]
+
+MIDDLEWARE = [
+    "mobilesd.http.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "mobilesd.urls"
+ASGI_APPLICATION = "mobilesd.asgi.application"
+APPEND_SLASH = False  # the contract's paths have no slash; an unknown API path is a JSON 404
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database -----------------------------------------------------------------------------
+# IMMEDIATE takes the write lock at BEGIN, so that a read-then-write transaction waits instead
+# of failing at once; FULL makes a commit survive a power cut. No mmap, no second library.
+_SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": DATA_DIR / "mobilesd.sqlite3",
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+            " PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-8000;"
+            " PRAGMA temp_store=MEMORY"
+        ),
+    },
+    # A test database in memory can't be shared between processes and threads as a file is.
+    "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
+}
+DATABASES = {"default": env.database_url("MOBILESD_DATABASE_URL") or _SQLITE}
+EMBEDDED = DATABASES["default"]["ENGINE"].endswith("sqlite3")  # type: ignore[attr-defined]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Cache and live events ----------------------------------------------------------------
+REDIS_URL = env.url("MOBILESD_REDIS_URL", schemes=("redis", "rediss", "unix"))
+if REDIS_URL:
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    }
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL]},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "jobs.layer.LocalChannelLayer",
+            # A slow socket drops progress, never the page's whole stream (design §9).
+            "CONFIG": {"capacity": 500},
+        }
+    }
+
+# --- Background work ----------------------------------------------------------------------
+LANES = env.integer("MOBILESD_LANES", 2, 1, 64)
+LANE_SECONDS = env.number("MOBILESD_LANE_SECONDS", 300, 0.5, 86_400)
+LINGER_SECONDS = env.number("MOBILESD_LINGER_SECONDS", 60, 0, 3600)
+LEASE_STALE_SECONDS = env.number("MOBILESD_LEASE_STALE_SECONDS", 30, 1, 3600)
+SWEEP_SECONDS = env.number("MOBILESD_SWEEP_SECONDS", 5, 0.2, 600)
+PROBE_SECONDS = env.number("MOBILESD_PROBE_SECONDS", 10, 0.2, 600)
+PROBE_WAIT_SECONDS = env.number("MOBILESD_PROBE_WAIT_SECONDS", 30, 1, 3600)
+# The stop flag of lanes is one of this start only: a later start must not see an old one.
+BOOT_ID = env.text("MOBILESD_BOOT_ID")
+
+# django-q2 executes and wakes, it never holds the truth (design §2): no retry of its own.
+_CLUSTER = {
+    "timeout": 900,
+    "retry": 7200,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 0.2,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": 50,
+    "catch_up": False,
+    "recycle": 200,
+}
+Q_CLUSTER = {
+    **_CLUSTER,
+    "name": "mobilesd",
+    "label": "Background work",
+    "orm": "default",
+    "guard_cycle": 0.5,
+    "workers": 2,
+    "cache": "default",
+    "ALT_CLUSTERS": {
+        # The stall watch ends a run, never a time-out: a killed lane wastes a picture.
+        "dispatch": {**_CLUSTER, "timeout": None, "workers": LANES + 2, "recycle": 20},
+        "background": {**_CLUSTER, "workers": 2},
+    },
+}
+
+# --- REST ---------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apikeys.authentication.ApiKeyAuthentication",
+        "apikeys.authentication.PageSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.ScopePermission"],
+    "DEFAULT_PARSER_CLASSES": ["mobilesd.http.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["mobilesd.http.JSONRenderer"],
+    "EXCEPTION_HANDLER": "mobilesd.http.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+MAX_BODY_BYTES = 64 * 1024 * 1024
+# Bodies are bounded by StrictJSONParser with a JSON answer; Django's own limit would be a page.
+DATA_UPLOAD_MAX_MEMORY_SIZE = None
+DEFAULT_APP_TYPE = "forge"
+DISPATCHERS = {"forge": "dispatch.dispatchers.forge.ForgeDispatcher"}
+
+# --- Sign-in, static files, times -----------------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 8},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "queue"
+LOGOUT_REDIRECT_URL = "sign-in"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 90
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+if PUBLIC_URL.startswith("https://"):
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEBUG
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.channels.server": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+        "django-q": {"level": "WARNING"},
+    },
+}
