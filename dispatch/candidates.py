@@ -1,0 +1,177 @@
+"""The bridge from rows to the pure scheduler, and back for the reasons that people read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Avg, Q
+from django.utils import timezone
+
+from dispatch import scheduling
+from dispatch.inventory import ServerInventory
+from dispatch.lease import is_fresh, live_count
+from dispatch.models import Inventory, Server, Timing
+from jobs.choices import LaneClass, Status
+from jobs.models import Attempt, Job
+from models_catalog.resolve import KnownModel
+
+__all__ = [
+    "candidates_for",
+    "estimate_seconds",
+    "reasons",
+    "server_states",
+    "to_candidate",
+    "work_units",
+]
+
+# Enough to find a job with the loaded checkpoint near the head; not a scan of a long queue.
+HEAD = 200
+
+
+def estimate_seconds(params: Mapping[str, object], unit_seconds: float) -> float:
+    """Return the expected run time of a job from the learned time of a step on a megapixel."""
+    return work_units(params) * unit_seconds
+
+
+def work_units(params: Mapping[str, object]) -> float:
+    """Return steps × megapixels × images, with the second pass of hires fix."""
+
+    def number(name: str, default: float) -> float:
+        value = params.get(name, default)
+        return float(value) if isinstance(value, int | float) else default
+
+    megapixels = number("width", 512) * number("height", 512) / 1e6
+    steps = number("steps", 20)
+    images = number("batch_size", 1) * number("n_iter", 1)
+    units = steps * megapixels
+    if params.get("enable_hr"):
+        scale = number("hr_scale", 2)
+        second = number("hr_second_pass_steps", 0) or steps
+        units += second * megapixels * scale * scale
+    return max(units * images, 0.01)
+
+
+def to_candidate(job: Job, now: datetime) -> scheduling.Candidate:
+    """Return what the scheduler needs to know of a pending job."""
+    not_due = ""
+    if job.not_before and job.not_before > now:
+        not_due = f"It starts at {job.not_before:%Y-%m-%d %H:%M} UTC at the earliest."
+    elif job.retry_at and job.retry_at > now:
+        seconds = int((job.retry_at - now).total_seconds()) + 1
+        not_due = f"It is tried again in {seconds} s."
+    return scheduling.Candidate(
+        id=job.pk,
+        app_type=job.app_type,
+        checkpoint=job.checkpoint,
+        target=job.target_server_alias,
+        rank=(
+            0 if job.lane_class == LaneClass.INTERACTIVE else 1,
+            job.priority,
+            job.position,
+            job.pk.hex,
+        ),
+        waited=max(0.0, (now - job.created_at).total_seconds()),
+        avoid=frozenset(job.avoid_servers),
+        not_due=not_due,
+    )
+
+
+_FIELDS = (
+    "app_type",
+    "checkpoint",
+    "target_server_alias",
+    "lane_class",
+    "priority",
+    "position",
+    "created_at",
+    "avoid_servers",
+    "not_before",
+    "retry_at",
+)
+
+
+def candidates_for(server: Server, loaded: str) -> list[scheduling.Candidate]:
+    """Return the head of the queue for this server, and what is queued for its loaded model."""
+    now = timezone.now()
+    due = (
+        Job.objects.due(now)
+        .filter(app_type=server.app_type)
+        .filter(Q(target_server_alias="") | Q(target_server_alias=server.alias))
+        .only(*_FIELDS)
+    )
+    jobs = {job.pk: job for job in due[:HEAD]}
+    if len(jobs) == HEAD and loaded:
+        jobs |= {job.pk: job for job in due.filter(checkpoint=loaded)[:20]}
+    return [to_candidate(job, now) for job in jobs.values()]
+
+
+def _known_checkpoints(aliases: Iterable[int]) -> dict[int, tuple[KnownModel, ...]]:
+    return {
+        row.server_id: ServerInventory.from_json(row.data).checkpoints
+        for row in Inventory.objects.filter(server__in=list(aliases))
+    }
+
+
+def server_states(servers: Sequence[Server] | None = None) -> list[scheduling.ServerState]:
+    """Return all servers as the scheduler sees them, in a fixed number of queries."""
+    rows = list(servers if servers is not None else Server.objects.order_by("alias"))
+    ids = [row.pk for row in rows]
+    known = _known_checkpoints(ids)
+    loads: dict[int, float] = {
+        row["server"]: row["seconds"]
+        for row in Timing.objects.filter(server__in=ids, loads__gt=0)
+        .values("server")
+        .annotate(seconds=Avg("load_seconds"))
+    }
+    free_in = _free_in(rows)
+    lanes_left = live_count() < _lane_limit()
+    return [
+        scheduling.ServerState(
+            alias=row.alias,
+            app_type=row.app_type,
+            enabled=row.enabled,
+            paused=row.paused,
+            healthy=row.is_healthy,
+            health_text=row.health_text,
+            checkpoints=known.get(row.pk),
+            loaded=row.loaded_checkpoint,
+            load_seconds=loads.get(row.pk) or scheduling.DEFAULT_LOAD_SECONDS,
+            free_in=free_in.get(row.alias, 0.0),
+            busy=row.alias in free_in,
+            has_lane=lanes_left or is_fresh(row),
+        )
+        for row in rows
+    ]
+
+
+def _lane_limit() -> int:
+    from django.conf import settings
+
+    return max(settings.LANES, Server.objects.filter(enabled=True).count())
+
+
+def _free_in(servers: Sequence[Server]) -> dict[str, float]:
+    """Return the expected seconds until each busy server is free."""
+    now = timezone.now()
+    by_alias = {server.alias: server for server in servers}
+    left: dict[str, float] = {}
+    open_attempts = (
+        Attempt.objects.open()
+        .filter(server_alias__in=by_alias, job__status=Status.PROCESSING)
+        .select_related("job", "job__progress_row")
+    )
+    for attempt in open_attempts:
+        progress = getattr(attempt.job, "progress_row", None)
+        if progress is not None and progress.eta_seconds is not None:
+            seconds = max(0.0, progress.eta_seconds - (now - progress.updated_at).total_seconds())
+        else:
+            seconds = 10.0
+        left[attempt.server_alias] = left.get(attempt.server_alias, 0.0) + seconds
+    return left
+
+
+def reasons(jobs: Sequence[Job]) -> dict[UUID, scheduling.Hindrance]:
+    """Return why each of these pending jobs waits, from the code that decides it."""
+    now = timezone.now()
+    states = server_states()
+    return {job.pk: scheduling.why_waiting(to_candidate(job, now), states) for job in jobs}

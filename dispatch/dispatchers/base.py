@@ -1,0 +1,236 @@
+"""The small interface behind which every kind of backend stands.
+
+Lanes know only these types; a new app type is one more class in the registry.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from dispatch.inventory import ServerInventory
+
+__all__ = [
+    "Address",
+    "Answer",
+    "BackendError",
+    "Dispatcher",
+    "ErrorClass",
+    "LostAnswer",
+    "NeverReached",
+    "Order",
+    "Picture",
+    "Presence",
+    "Probe",
+    "Progress",
+    "Request",
+]
+
+
+class ErrorClass(StrEnum):
+    """What follows from an error (design §6)."""
+
+    PERMANENT = "permanent"
+    ELSEWHERE = "elsewhere"
+    TRANSIENT = "transient"
+    OUT_OF_MEMORY = "out_of_memory"
+    POISONED = "poisoned"
+
+
+class BackendError(Exception):
+    """The backend answered, and the answer is no picture: with code, message and hint."""
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        poisons: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.poisons = poisons
+
+
+class NeverReached(Exception):
+    """The request surely was not taken: it may be sent again with a new token.
+
+    `health` is the value of dispatch.models.Health that this means for the server.
+    """
+
+    def __init__(self, message: str, health: str = "offline") -> None:
+        super().__init__(message)
+        self.message = message
+        self.health = health
+
+
+class LostAnswer(Exception):
+    """The request may have been taken, and its answer is lost (protocol rule 9).
+
+    `code` is set when there was an answer that could not be read; then the job is to blame too.
+    """
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+
+
+class Presence(Enum):
+    """Whether the backend still has an attempt."""
+
+    HERE = "here"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a backend is; the password never shows in a repr or a log."""
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a look at a backend found; `health` is a value of dispatch.models.Health."""
+
+    health: str
+    text: str = ""
+    version: str = ""
+    has_task_ids: bool = True
+    running_foreign: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job as the dispatcher gets it, inputs restored."""
+
+    kind: str
+    params: Mapping[str, Any]
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent, ready; `asked` is what the answer will be compared with.
+
+    `checkpoint` is in the server's own spelling; "" takes whatever is selected there.
+    """
+
+    path: str
+    body: Mapping[str, Any]
+    checkpoint: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One result, as bytes of an image file."""
+
+    data: bytes = field(repr=False)
+    infotext: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A read answer; `rejected` says why the pictures are not what was asked for."""
+
+    pictures: Sequence[Picture]
+    generation_info: Mapping[str, Any]
+    warnings: Sequence[str] = ()
+    checkpoint: str = ""
+    rejected: BackendError | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an attempt is. `fraction` 0..1; `eta` in seconds, None when unknown.
+
+    `active`: it is the one that runs. `sampling`: at least one step is done.
+    `interrupted`: the backend says that somebody interrupted what runs.
+    """
+
+    active: bool = False
+    fraction: float = 0.0
+    eta: float | None = None
+    sampling: bool = False
+    interrupted: bool = False
+    text: str = ""
+    preview: bytes | None = field(default=None, repr=False)
+
+
+class Dispatcher(ABC):
+    """Talks to one backend. Methods block; every one has a time limit but `run`.
+
+    One instance is used by one thread at a time.
+    """
+
+    app_type: ClassVar[str]
+    label: ClassVar[str]
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    @abstractmethod
+    def probe(self, timeout: float = 5) -> Probe:
+        """Look whether the backend is up and lets us in. Never raises."""
+
+    @abstractmethod
+    def inventory(self) -> ServerInventory:
+        """Return what the backend has; raises BackendError or NeverReached."""
+
+    @abstractmethod
+    def prepare(self, order: Order, inventory: ServerInventory | None) -> Request:
+        """Build the request; raises BackendError (permanent, elsewhere) before anything is sent."""
+
+    @abstractmethod
+    def run(self, request: Request, token: UUID) -> Answer:
+        """Send the request once, wait for its answer however long it takes, and read it.
+
+        Raises BackendError, NeverReached or LostAnswer. Sends at most once (protocol rule 7).
+        """
+
+    @abstractmethod
+    def progress(self, token: UUID, *, preview: bool, task_ids: bool) -> Progress | None:
+        """Return how far an attempt is, or None if the backend did not say."""
+
+    @abstractmethod
+    def presence(self, token: UUID, *, task_ids: bool) -> Presence:
+        """Tell whether the backend still has the attempt (protocol rules 10, 17, 18)."""
+
+    @abstractmethod
+    def leftovers(self) -> frozenset[str]:
+        """Return the waiting entries of an idle backend that will never run (rule 18)."""
+
+    @abstractmethod
+    def alone(self, token: UUID, leftovers: frozenset[str]) -> bool:
+        """Tell whether the attempt runs and nothing waits behind it (rule 15 a, b)."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Ask the backend to stop what runs now; best effort."""
+
+    @abstractmethod
+    def was_interrupted(self) -> bool:
+        """Tell whether the idle backend's last run was interrupted (protocol §2)."""
+
+    @abstractmethod
+    def heal(self, checkpoint: str) -> bool:
+        """Run the smallest job with another checkpoint, to mend a poisoned backend (rule 19)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of all connections."""

@@ -1,0 +1,385 @@
+"""The loop of a lane: it owns its server by the lease, and alone claims, sends and interrupts."""
+
+import logging
+import queue
+import time
+
+from django.db import transaction
+
+from dispatch import standing, wake
+from dispatch.dispatchers.base import Answer, BackendError, Dispatcher, LostAnswer, NeverReached
+from dispatch.dispatchers.registry import dispatcher_for
+from dispatch.health import refresh
+from dispatch.lanes import store
+from dispatch.lanes.claims import Claimer
+from dispatch.lanes.doze import Glance, Watcher
+from dispatch.lanes.outcomes import Settler
+from dispatch.lanes.pace import Pace
+from dispatch.lanes.recovery import adopt_all
+from dispatch.lanes.reporting import Reporter
+from dispatch.lanes.run import Run
+from dispatch.lease import Lease, LeaseLost, live_count
+from dispatch.models import Health, Interrupt, Server
+from dispatch.stopping import drain_requested, stop_requested
+from jobs.models import Attempt
+
+__all__ = ["Lane"]
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """Drives one server until there is nothing to do, the budget is over, or it must stop."""
+
+    def __init__(self, lease: Lease, pace: Pace) -> None:
+        self._lease = lease
+        self._pace = pace
+        self._server = Server.objects.get(pk=lease.server_id)
+        self._finished: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        self._settler = Settler(lease, self._server.alias)
+        self._claimer = Claimer(lease, self._server.alias, self._settler, self._finished)
+        self._reporter = Reporter(lease)
+        self._watcher = Watcher(lease.server_id)
+        self._backend: Dispatcher = dispatcher_for(self._server)
+        self._address = (self._server.url, self._server.username, self._server.sealed_password)
+        self._runs: list[Run] = []  # in the order in which they were sent
+        self._task_ids = True
+        self._leftovers: frozenset[str] = frozenset()
+        now = time.monotonic()
+        self._ends_at = now + pace.budget
+        self._idle_since = now
+        self._polled_at = self._orphans_at = self._stop_looked_at = 0.0
+        self._seen_seq: int | None = None
+        self._choose_at = 0.0
+        self._stopping = self._draining = False
+
+    def live(self) -> None:
+        """Run the lane to its end; the lease is released or lost when this returns."""
+        self._lease.start_heartbeat()
+        try:
+            self._recover()
+            while self._turn():
+                pass
+        except LeaseLost:
+            log.warning("lane of %s lost its lease", self._server.alias)
+            self._drain_without_lease()
+        finally:
+            for run in self._runs:
+                run.abandon()
+            self._lease.stop_heartbeat()
+            self._backend.close()
+
+    def _recover(self) -> None:
+        self._runs = adopt_all(self._lease, self._server.alias, self._settler)
+        self._greet()
+
+    def _greet(self) -> None:
+        """Look at the backend before the first claim: is it up, has it ids, what lies around?"""
+        probe = self._backend.probe()
+        self._task_ids = probe.has_task_ids
+        if probe.health == Health.HEALTHY:
+            self._leftovers = self._backend.leftovers()
+        with self._lease.fenced():
+            aside = Server.objects.filter(pk=self._lease.server_id, health=Health.ASIDE).exists()
+            if not aside:
+                standing.set_health(self._lease.server_id, probe.health, probe.text)
+        if probe.health == Health.HEALTHY:
+            refresh(self._server, self._backend)
+        self._watcher.forget()
+
+    # --- one turn ---------------------------------------------------------------------------
+
+    def _turn(self) -> bool:
+        """Do what is to be done now; return False when the lane has ended."""
+        self._await_something()
+        if self._lease.lost.is_set():
+            raise LeaseLost
+        if self._told_to_stop():
+            self._leave_at_once()
+            return False
+        glance = self._watcher.look()
+        if glance is None:
+            raise LeaseLost  # the server was deleted
+        self._notice_cancels(glance)
+        self._follow(glance)
+        if self._may_claim(glance) and self._start_next(glance):
+            return True
+        return bool(self._runs) or not self._end_if_idle(glance)
+
+    def _await_something(self) -> None:
+        """Wait for an answer, at most until the next look is due."""
+        if self._runs:
+            calm = len(self._runs) > 1 or any(run.orphan for run in self._runs)
+            wait = self._pace.poll_calm if calm else self._pace.poll
+        else:
+            wait = self._pace.doze
+        try:
+            run = self._finished.get(timeout=wait)
+        except queue.Empty:
+            return
+        self._settle(run)
+
+    def _told_to_stop(self) -> bool:
+        now = time.monotonic()
+        if now - self._stop_looked_at >= self._pace.stop_check:
+            self._stop_looked_at = now
+            self._stopping = stop_requested()
+            self._draining = self._draining or drain_requested()
+        return self._stopping
+
+    def _leave_at_once(self) -> None:
+        """Leave the attempts open for the next lane, which adopts them (design §2, quick stop)."""
+        with self._lease.fenced():
+            self._lease.release()
+
+    # --- what runs --------------------------------------------------------------------------
+
+    def _notice_cancels(self, glance: Glance) -> None:
+        """Find out which runs were cancelled, when the row says that something changed."""
+        if self._seen_seq == glance.wake_seq:
+            return
+        self._seen_seq = glance.wake_seq
+        self._choose_at = 0.0
+        for run in self._runs:
+            if not run.closed:
+                run.closed = Attempt.objects.filter(
+                    token=run.token, ended_at__isnull=False
+                ).exists()
+
+    def _follow(self, glance: Glance) -> None:
+        now = time.monotonic()
+        orphans = [run for run in self._runs if run.orphan]
+        if orphans and now - self._orphans_at >= 0.5:
+            self._orphans_at = now
+            for run in orphans:
+                self._look_for(run)
+        head = next((run for run in self._runs if not run.orphan), None)
+        if head is None or now - self._polled_at < self._pace.poll * 0.9:
+            return
+        self._polled_at = now
+        self._poll(head, glance)
+
+    def _poll(self, run: Run, glance: Glance) -> None:
+        preview = self._reporter.wants_preview(glance.watched_until) and not run.closed
+        progress = self._backend.progress(run.token, preview=preview, task_ids=self._task_ids)
+        if progress is not None:
+            run.moved(progress)
+        if run.closed:
+            self._stop_cancelled(run, glance)
+        elif run.progress.active:
+            self._reporter.report(run, glance.watched_until)
+        if time.monotonic() - run.last_moved >= self._pace.stall and not run.stalled:
+            run.stalled = True
+            run.abandon()
+            run.become_orphan(
+                LostAnswer(
+                    "The picture stopped moving on the server.",
+                    code="stalled",
+                    hint="Look at the server's console; restart it if it hangs.",
+                )
+            )
+
+    def _stop_cancelled(self, run: Run, glance: Glance) -> None:
+        """Interrupt a cancelled run, if it is surely the one that would be hit (rule 15)."""
+        if (
+            run.interrupted_by_us
+            or glance.interrupt != Interrupt.CAREFUL
+            or not self._task_ids
+            or len(self._runs) != 1
+            or not self._backend.alone(run.token, self._leftovers)
+        ):
+            return
+        if not self._lease.renew():
+            raise LeaseLost
+        run.interrupted_by_us = True
+        self._backend.interrupt()
+
+    def _look_for(self, run: Run) -> None:
+        presence = self._backend.presence(run.token, task_ids=self._task_ids)
+        if run.is_gone(presence, self._pace):
+            self._settler.gone(run)
+            self._drop(run)
+            self._greet()
+
+    def _settle(self, run: Run) -> None:
+        """Act on the answer of a run, whatever it is."""
+        result = run.result
+        if run not in self._runs or (run.orphan and not isinstance(result, Answer)):
+            return  # given up before; an answer that came all the same is worth storing
+        alone = len(self._runs) == 1
+        if isinstance(result, LostAnswer):
+            run.become_orphan(result)
+            return
+        self._drop(run)
+        if run.closed:
+            self._settler.clear(run)
+        elif isinstance(result, Answer):
+            self._take_answer(run, result, alone=alone)
+        elif isinstance(result, BackendError):
+            self._settler.error(run, result)
+        elif isinstance(result, NeverReached):
+            self._settler.never_reached(run, result)
+        self._watcher.forget()
+        self._choose_at = 0.0
+
+    def _take_answer(self, run: Run, answer: Answer, *, alone: bool) -> None:
+        wanted = int(run.job.images_wanted)
+        # An interrupted run answers 200 and fewer pictures (contracts/forge.md, "Interrupt").
+        short = len(answer.pictures) < wanted
+        if not run.interrupted_by_us and (
+            run.tainted or short or (alone and self._backend.was_interrupted())
+        ):
+            self._settler.interrupted(run)
+            return
+        if self._settler.answer(run, answer):
+            self._learn(run, answer)
+
+    def _learn(self, run: Run, answer: Answer) -> None:
+        now = time.monotonic()
+        with self._lease.fenced():
+            standing.note_success(self._lease.server_id, answer.checkpoint)
+            if run.active_since is None:
+                return
+            name = answer.checkpoint
+            sampling = run.sampling_since or run.active_since
+            # The load is what passes between begin and first step; a plain run has none.
+            if run.loads_model and run.sampling_since is not None:
+                standing.learn_load(self._lease.server_id, name, sampling - run.active_since)
+                standing.learn_run(self._lease.server_id, name, (now - sampling) / run.units)
+            else:
+                seconds = now - run.active_since
+                standing.learn_run(self._lease.server_id, name, seconds / run.units)
+
+    def _drop(self, run: Run) -> None:
+        self._runs.remove(run)
+        self._reporter.finished(run)
+        self._idle_since = time.monotonic()
+        following = next((r for r in self._runs if not r.orphan), None)
+        if following is not None and following.active_since is None:
+            following.active_since = following.last_moved = time.monotonic()
+
+    # --- what comes next --------------------------------------------------------------------
+
+    def _may_claim(self, glance: Glance) -> bool:
+        now = time.monotonic()
+        if self._draining or now >= self._ends_at or now < self._choose_at:
+            return False
+        if not glance.enabled or glance.paused or glance.health != Health.HEALTHY:
+            return False
+        if any(run.orphan or run.interrupted_by_us for run in self._runs):
+            return False
+        if glance.poisoned_by:
+            return not self._runs  # no hand-over to a server that may be broken (rule 19)
+        if not self._runs:
+            return True
+        return len(self._runs) == 1 and self._runs[0].near_its_end(self._pace)
+
+    def _start_next(self, glance: Glance) -> bool:
+        if not self._runs and glance.address != self._address:
+            self._connect_anew()
+        loaded = self._runs[-1].checkpoint if self._runs else ""
+        candidate = self._claimer.next_candidate(loaded=loaded)
+        if candidate is None:
+            # Asked again when something changes, or when a time may have come.
+            self._choose_at = time.monotonic() + self._pace.recheck
+            return False
+        if glance.poisoned_by and not self._heal(glance, candidate.checkpoint):
+            return False
+        run = self._claimer.start(candidate)
+        self._watcher.forget()
+        if run is None:
+            return False
+        self._runs.append(run)
+        self._polled_at = time.monotonic()
+        return True
+
+    def _heal(self, glance: Glance, preferred: str) -> bool:
+        """Mend a poisoned server by a tiny job with another checkpoint, or set it aside."""
+        inventory = self._claimer.inventory(self._server)
+        bad = {glance.poisoned_by, glance.loaded_checkpoint}
+        names = [known.name for known in inventory.checkpoints] if inventory else []
+        good = [name for name in names if name not in bad]
+        good.sort(key=lambda name: name != preferred)
+        if not self._lease.renew():
+            raise LeaseLost
+        healed = next((name for name in good[:3] if self._backend.heal(name)), "")
+        with self._lease.fenced():
+            if healed:
+                standing.note_success(self._lease.server_id, healed)
+            else:
+                standing.set_health(
+                    self._lease.server_id,
+                    Health.ASIDE,
+                    "A failed model load broke it. Restart the server.",
+                )
+                Server.objects.filter(pk=self._lease.server_id).update(poisoned_by="")
+        self._watcher.forget()
+        return bool(healed)
+
+    def _connect_anew(self) -> None:
+        self._backend.close()
+        self._server = Server.objects.get(pk=self._lease.server_id)
+        self._address = (self._server.url, self._server.username, self._server.sealed_password)
+        self._backend = dispatcher_for(self._server)
+        self._greet()
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def _end_if_idle(self, glance: Glance) -> bool:
+        """Release the lease if nothing keeps the lane; return whether it was released.
+
+        "Nothing to do" is looked at again in the releasing transaction: a job submitted in
+        between has seen the lease and sent no kick (rule 21).
+        """
+        now = time.monotonic()
+        over = self._draining or now >= self._ends_at
+        able = glance.enabled and not glance.paused and glance.health == Health.HEALTHY
+        lingers = able and now - self._idle_since < self._pace.linger
+        if not over and lingers and not self._should_give_way():
+            return False
+        with transaction.atomic():
+            if not self._lease.renew():
+                raise LeaseLost
+            if over:
+                self._lease.release()
+                if not self._draining:
+                    wake.kick(self._lease.server_id)
+                return True
+            if Attempt.objects.uncleared(self._server.alias).exists():
+                return False
+            if able and self._claimer.next_candidate() is not None:
+                self._choose_at = 0.0
+                return False
+            self._lease.release()
+        return True
+
+    def _should_give_way(self) -> bool:
+        """Tell whether this idle lane keeps another server from working (design §2)."""
+        now = time.monotonic()
+        if now < self._choose_at - self._pace.recheck / 2:
+            return False
+        from django.conf import settings
+
+        waiting = Server.objects.filter(enabled=True, paused=False, lane_token__isnull=True)
+        return live_count() >= settings.LANES and any(self._has_work(server) for server in waiting)
+
+    @staticmethod
+    def _has_work(server: Server) -> bool:
+        from dispatch.candidates import candidates_for
+
+        return server.is_healthy and bool(candidates_for(server, ""))
+
+    def _drain_without_lease(self) -> None:
+        """Store the answers that only this lane can have; do nothing else (rules 11 and 12)."""
+        waiting = [run for run in self._runs if not run.orphan]
+        while waiting and not stop_requested():
+            try:
+                run = self._finished.get(timeout=0.25)
+            except queue.Empty:
+                continue
+            waiting = [other for other in waiting if other is not run]
+            if isinstance(run.result, Answer) and not run.tainted and not run.result.rejected:
+                try:
+                    store.complete(run.token, store.write_files(run.result))
+                except BackendError as error:
+                    log.warning("late answer of %s: %s", run.token, error)

@@ -1,0 +1,224 @@
+"""What an answer, an error or a loss leads to (design §5 and §6, protocol §3).
+
+Positive results are fenced by the attempt's token, negative ones by the lease (rule 11).
+"""
+
+import logging
+from datetime import datetime, timedelta
+from random import uniform
+
+from django.utils import timezone
+
+from dispatch import standing
+from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, NeverReached
+from dispatch.lanes import store
+from dispatch.lanes.run import Run
+from dispatch.lease import Lease
+from dispatch.models import Server
+from jobs import transitions
+from jobs.choices import Outcome
+from jobs.models import Attempt
+from jobs.transitions import Trouble
+
+__all__ = ["Settler"]
+
+log = logging.getLogger(__name__)
+
+# As many attempts that ended this way one after another, and the job is to blame (design §5).
+IN_A_ROW = 5
+
+_TOO_OFTEN = {
+    Outcome.LOST: Trouble(
+        "crashes_us",
+        "MobileSD ended five times in a row while it worked on this job.",
+        "Look at the log of MobileSD for what the job does to it.",
+    ),
+    Outcome.BACKEND_DIED: Trouble(
+        "backend_dies",
+        "The server died or dropped the connection five times in a row on this job.",
+        "Try a smaller picture, and look at the server's console.",
+    ),
+    Outcome.INTERRUPTED: Trouble(
+        "interrupted_often",
+        "Somebody interrupted this job on the server five times in a row.",
+        "Ask who else uses the server, then retry the job.",
+    ),
+}
+
+
+def _trouble(error: BackendError) -> Trouble:
+    return Trouble(error.code, error.message, error.hint, error.error_class)
+
+
+class Settler:
+    """Writes the ends of one lane's attempts."""
+
+    def __init__(self, lease: Lease, alias: str) -> None:
+        self._lease = lease
+        self._alias = alias
+
+    def answer(self, run: Run, answer: Answer) -> bool:
+        """Store the pictures; return whether the job is completed by them."""
+        try:
+            stored = store.write_files(answer)
+        except BackendError as error:
+            self.error(run, error)
+            return False
+        if answer.rejected is not None:
+            self._reject(run, stored, answer.rejected)
+            return False
+        job = store.complete(run.token, stored)
+        if job is None:
+            self.clear(run)
+        return job is not None
+
+    def _reject(self, run: Run, stored: store.StoredAnswer, error: BackendError) -> None:
+        with self._lease.fenced():
+            attempt = transitions.end_attempt(
+                run.token, outcome=Outcome.REJECTED, lane=self._lease.token, trouble=_trouble(error)
+            )
+            if attempt is None:
+                transitions.clear(run.token)
+                return
+            store.keep_rejected(attempt, stored)
+            self._elsewhere(attempt, error)
+
+    def interrupted(self, run: Run) -> None:
+        """Make the picture again: somebody else's click ended it half-baked."""
+        self._back_uncounted(run, Outcome.INTERRUPTED, "Somebody interrupted it on the server.")
+
+    def error(self, run: Run, error: BackendError) -> None:
+        """Act on an error that the backend answered, by its class."""
+        with self._lease.fenced():
+            attempt = transitions.end_attempt(
+                run.token, outcome=Outcome.ERROR, lane=self._lease.token, trouble=_trouble(error)
+            )
+            if error.poisons:
+                Server.objects.filter(pk=self._lease.server_id, poisoned_by="").update(
+                    poisoned_by=run.checkpoint or run.job.checkpoint or "?"
+                )
+            if attempt is None:
+                transitions.clear(run.token)
+            elif error.error_class is ErrorClass.PERMANENT:
+                transitions.fail(attempt, _trouble(error))
+            elif error.error_class is ErrorClass.POISONED:
+                transitions.requeue(attempt, trouble=_trouble(error))
+            elif error.error_class is ErrorClass.ELSEWHERE:
+                self._elsewhere(attempt, error)
+            elif error.error_class is ErrorClass.OUT_OF_MEMORY:
+                self._out_of_memory(attempt, error)
+            else:
+                self._again(attempt, _trouble(error))
+                standing.note_failure(self._lease.server_id)
+
+    def never_reached(self, run: Run, error: NeverReached) -> None:
+        """Queue the job again, uncounted: the request surely did not get there."""
+        with self._lease.fenced():
+            attempt = transitions.end_attempt(
+                run.token, outcome=Outcome.NEVER_REACHED, lane=self._lease.token
+            )
+            if attempt is None:
+                transitions.clear(run.token)
+            else:
+                transitions.requeue(attempt)
+            standing.set_health(self._lease.server_id, error.health, error.message)
+
+    def unsent(self, attempt: Attempt) -> None:
+        """Queue the job of an attempt that was never sent; its owner is gone (rule 8)."""
+        with self._lease.fenced():
+            ended = transitions.end_attempt(attempt.token, outcome=Outcome.LOST)
+            if ended is not None:
+                self._back(ended, Outcome.LOST)
+
+    def gone(self, run: Run) -> None:
+        """Close an attempt that the backend is surely rid of, without its answer."""
+        if run.closed:
+            self.clear(run)
+            return
+        lost = run.lost
+        if lost is not None and lost.code:
+            self._gone_with_trouble(run, Trouble(lost.code, lost.message, lost.hint, "transient"))
+        elif run.adopted:
+            self._back_uncounted(run, Outcome.LOST, "Its answer was lost when MobileSD ended.")
+        else:
+            text = lost.message if lost else "The connection to the server broke."
+            self._back_uncounted(run, Outcome.BACKEND_DIED, text)
+
+    def _gone_with_trouble(self, run: Run, trouble: Trouble) -> None:
+        outcome = Outcome.STALLED if trouble.code == "stalled" else Outcome.ERROR
+        with self._lease.fenced():
+            attempt = transitions.end_attempt(
+                run.token, outcome=outcome, lane=self._lease.token, trouble=trouble
+            )
+            if attempt is None:
+                transitions.clear(run.token)
+                return
+            self._again(attempt, trouble)
+            standing.note_failure(self._lease.server_id)
+
+    def clear(self, run: Run) -> None:
+        """Note that the backend is rid of an attempt that ended before (cancelled)."""
+        with self._lease.fenced():
+            transitions.clear(run.token)
+
+    def _back_uncounted(self, run: Run, outcome: Outcome, text: str) -> None:
+        with self._lease.fenced():
+            attempt = transitions.end_attempt(
+                run.token,
+                outcome=outcome,
+                lane=self._lease.token,
+                trouble=Trouble(outcome.value, text, "The job is made again."),
+            )
+            if attempt is None:
+                transitions.clear(run.token)
+                return
+            self._back(attempt, outcome)
+            if outcome == Outcome.BACKEND_DIED:
+                standing.note_failure(self._lease.server_id)
+
+    @staticmethod
+    def _back(attempt: Attempt, outcome: Outcome) -> None:
+        last = Attempt.objects.all().last_outcomes(attempt.job_id, IN_A_ROW)
+        if len(last) == IN_A_ROW and set(last) == {outcome.value}:
+            transitions.fail(attempt, _TOO_OFTEN[outcome], counted=False)
+        else:
+            transitions.requeue(attempt)
+
+    def _others(self, attempt: Attempt) -> bool:
+        """Tell whether another server could take this job."""
+        job = attempt.job
+        if job.target_server_alias:
+            return False
+        return (
+            Server.objects.filter(app_type=job.app_type, enabled=True)
+            .exclude(alias__in=[self._alias, *job.avoid_servers])
+            .exists()
+        )
+
+    def _elsewhere(self, attempt: Attempt, error: BackendError) -> None:
+        if self._others(attempt):
+            transitions.requeue(
+                attempt, trouble=_trouble(error), counted=True, avoid_server=self._alias
+            )
+        else:
+            transitions.fail(attempt, _trouble(error))
+
+    def _out_of_memory(self, attempt: Attempt, error: BackendError) -> None:
+        if self._others(attempt):
+            self._elsewhere(attempt, error)
+        else:
+            self._again(attempt, _trouble(error))
+
+    @staticmethod
+    def _again(attempt: Attempt, trouble: Trouble) -> None:
+        made = attempt.job.attempts_made + 1
+        if made >= attempt.job.max_attempts:
+            transitions.fail(attempt, trouble)
+        else:
+            transitions.requeue(attempt, trouble=trouble, retry_at=_retry_at(made), counted=True)
+
+
+def _retry_at(made: int) -> datetime:
+    """Return when to try again: 5 s, 20 s, 80 s …, spread so that not all come back at once."""
+    seconds = min(5 * 4 ** (made - 1), 600) * uniform(0.8, 1.2)
+    return timezone.now() + timedelta(seconds=seconds)

@@ -1,0 +1,133 @@
+"""Progress and previews of the running attempt, no more often than somebody can use them."""
+
+import contextlib
+import os
+import time
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from dispatch.lanes.run import Run
+from dispatch.lease import Lease
+from jobs import events
+from jobs.models import JobProgress
+
+__all__ = ["Reporter"]
+
+ROW_SECONDS = 1.0
+WATCHED_SECONDS = 0.2
+PREVIEW_SECONDS = 1.0
+
+
+class Reporter:
+    """Writes the progress of one run at a time, each write fenced by the lease."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._token: UUID | None = None
+        self._seq = 0
+        self._row_at = self._live_at = self._preview_at = 0.0
+        self._shown: tuple[float, str] = (-1.0, "")
+
+    def wants_preview(self, watched_until: datetime | None) -> bool:
+        """Tell whether to ask for a preview: it costs GPU time, so only while somebody looks."""
+        return _watched(watched_until) and time.monotonic() - self._preview_at >= PREVIEW_SECONDS
+
+    def report(self, run: Run, watched_until: datetime | None) -> None:
+        """Write what is new of this run, if it is time for it."""
+        now = time.monotonic()
+        if run.token != self._token:
+            self._token, self._seq = run.token, 0
+            self._row_at = self._live_at = self._preview_at = 0.0
+            self._shown = (-1.0, "")
+        watched = _watched(watched_until)
+        row_due = now - self._row_at >= ROW_SECONDS
+        changed = self._shown != (run.progress.fraction, run.progress.text)
+        live_due = watched and changed and now - self._live_at >= WATCHED_SECONDS
+        preview = run.progress.preview if watched else None
+        if not row_due and not live_due and preview is None:
+            return
+        self._seq += 1
+        preview_name = self._save_preview(run, preview) if preview else ""
+        with self._lease.fenced():
+            if row_due:
+                self._write_row(run)
+                self._row_at = now
+            if live_due:
+                self._emit_progress(run)
+                self._live_at, self._shown = now, (run.progress.fraction, run.progress.text)
+            if preview_name:
+                self._emit_preview(run)
+                self._preview_at = now
+
+    def _write_row(self, run: Run) -> None:
+        JobProgress.objects.update_or_create(
+            job_id=run.attempt.job_id,
+            defaults={
+                "attempt": run.token,
+                "seq": self._seq,
+                "progress": run.progress.fraction,
+                "text": run.progress.text[:200],
+                "eta_seconds": run.remaining(),
+                "updated_at": timezone.now(),
+            },
+        )
+
+    def _emit_progress(self, run: Run) -> None:
+        events.emit_live(
+            "job.progress",
+            events.JobProgressed(
+                job=str(run.attempt.job_id),
+                attempt=str(run.token),
+                seq=self._seq,
+                progress=round(run.progress.fraction, 4),
+                text=run.progress.text,
+                eta=run.remaining(),
+            ),
+            job_id=run.attempt.job_id,
+            owner_id=run.job.owner_id,
+        )
+
+    def _emit_preview(self, run: Run) -> None:
+        events.emit_live(
+            "job.preview",
+            events.JobPreview(
+                job=str(run.attempt.job_id),
+                attempt=str(run.token),
+                seq=self._seq,
+                url=f"/jobs/{run.attempt.job_id}/preview?seq={self._seq}",
+            ),
+            job_id=run.attempt.job_id,
+            owner_id=run.job.owner_id,
+        )
+
+    @staticmethod
+    def _save_preview(run: Run, data: bytes) -> str:
+        """Write the preview beside its final name and rename it; a full disk only costs it."""
+        folder = settings.DATA_DIR / "previews"
+        suffix = "png" if data.startswith(b"\x89PNG") else "jpg"
+        target = folder / f"{run.attempt.job_id}.{suffix}"
+        temporary = folder / f".{run.token}.{os.getpid()}.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            temporary.replace(target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            return ""
+        return target.name
+
+    def finished(self, run: Run) -> None:
+        """Remove what only the running attempt needed."""
+        for suffix in ("png", "jpg"):
+            with contextlib.suppress(OSError):
+                (settings.DATA_DIR / "previews" / f"{run.attempt.job_id}.{suffix}").unlink(
+                    missing_ok=True
+                )
+
+
+def _watched(watched_until: datetime | None) -> bool:
+    return watched_until is not None and watched_until > timezone.now()

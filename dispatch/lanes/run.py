@@ -1,0 +1,155 @@
+"""One attempt at the backend, as its lane sees it."""
+
+import logging
+import queue
+import threading
+import time
+from uuid import UUID
+
+from dispatch.candidates import work_units
+from dispatch.dispatchers.base import (
+    Answer,
+    BackendError,
+    Dispatcher,
+    LostAnswer,
+    NeverReached,
+    Presence,
+    Progress,
+    Request,
+)
+from dispatch.lanes.pace import Pace
+from jobs.models import Attempt, Job
+
+__all__ = ["Result", "Run"]
+
+log = logging.getLogger(__name__)
+
+Result = Answer | BackendError | NeverReached | LostAnswer
+
+
+class Run:
+    """An attempt in flight, or one that a lane must see gone ("orphan", protocol rule 17).
+
+    `closed`: the attempt has ended in the database already (cancelled); what is left is to see
+    it gone at the backend and note that.
+    """
+
+    def __init__(self, attempt: Attempt, *, orphan: bool = False, adopted: bool = False) -> None:
+        self.attempt = attempt
+        self.orphan = orphan
+        self.adopted = adopted
+        self.closed = attempt.ended_at is not None
+        self.lost: LostAnswer | None = None
+        self.stalled = False
+        self.tainted = False
+        self.interrupted_by_us = False
+        self.result: Result | None = None
+        self.since = time.monotonic()
+        self.active_since: float | None = None
+        self.sampling_since: float | None = None
+        self.last_moved = self.since
+        self.progress = Progress()
+        self.checkpoint = ""
+        self.expected_seconds: float | None = None
+        self.loads_model = False
+        self._gone_since: float | None = None
+        self._known_until = self.since
+        self._dispatcher: Dispatcher | None = None
+
+    @property
+    def token(self) -> UUID:
+        return self.attempt.token
+
+    @property
+    def job(self) -> Job:
+        return self.attempt.job
+
+    @property
+    def units(self) -> float:
+        """Return the job's size, in steps on a megapixel."""
+        return work_units(self.job.generation_params)
+
+    def send(
+        self, dispatcher: Dispatcher, request: Request, finished: "queue.SimpleQueue[Run]"
+    ) -> None:
+        """Send the request from a thread of its own; the run comes back through `finished`."""
+        self._dispatcher = dispatcher
+        self.since = self.last_moved = self._known_until = time.monotonic()
+
+        def work() -> None:
+            try:
+                self.result = dispatcher.run(request, self.token)
+            except (BackendError, NeverReached, LostAnswer) as error:
+                self.result = error
+            except Exception:
+                # Whatever broke in our own code, the request may be with the backend.
+                log.exception("attempt %s", self.token)
+                self.result = LostAnswer("Reading the answer failed.", code="internal_error")
+            finished.put(self)
+
+        threading.Thread(target=work, name=f"run-{self.token}", daemon=True).start()
+
+    def abandon(self) -> None:
+        """Stop waiting for the answer; the backend goes on with the work."""
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+
+    def become_orphan(self, lost: LostAnswer) -> None:
+        """Wait until the backend is rid of it, since its answer can't come any more (rule 9)."""
+        self.orphan = True
+        self.lost = lost
+        self.since = self._known_until = time.monotonic()
+        self._gone_since = None
+
+    def moved(self, progress: Progress) -> None:
+        """Note what the backend said of this run."""
+        now = time.monotonic()
+        before = self.progress
+        if progress.active and self.active_since is None:
+            self.active_since = now
+        if progress.sampling and progress.active and self.sampling_since is None:
+            self.sampling_since = now
+        if (progress.fraction, progress.text) != (before.fraction, before.text):
+            self.last_moved = now
+        if progress.active and progress.interrupted and not self.interrupted_by_us:
+            self.tainted = True
+        self.progress = progress
+
+    def is_gone(self, presence: Presence, pace: Pace) -> bool:
+        """Tell whether the backend is surely rid of it, after one more look.
+
+        Gone is: two looks apart both say so, a former lane had its grace, or the backend gave no
+        answer for longer than anybody would wait.
+        """
+        now = time.monotonic()
+        if presence is Presence.GONE:
+            self._known_until = now
+            if self._gone_since is None:
+                self._gone_since = now
+            wait = max(pace.gone_gap, pace.grace if self.adopted else 0.0)
+            return now - self._gone_since >= wait
+        self._gone_since = None
+        if presence is Presence.HERE:
+            self._known_until = now
+            # "Upscale 1.0" of a failed call never looks idle: a limit even here (rule 18).
+            return now - self.since >= pace.patience * 6
+        return now - self._known_until >= pace.patience
+
+    def remaining(self) -> float | None:
+        """Return the expected seconds to the end: the backend's own figure, else the learned."""
+        if self.progress.eta is not None:
+            return self.progress.eta
+        if self.expected_seconds is not None and self.active_since is not None:
+            return max(0.0, self.expected_seconds - (time.monotonic() - self.active_since))
+        return None
+
+    def near_its_end(self, pace: Pace) -> bool:
+        """Tell whether the next job may be handed over (rules 19 and 20)."""
+        if self.orphan or self.closed or self.tainted or self.result is not None:
+            return False
+        if not self.progress.active or not self.progress.sampling or self.sampling_since is None:
+            return False
+        left = self.remaining()
+        if left is None:
+            return time.monotonic() - self.sampling_since >= pace.blind_lead
+        return left <= pace.prefetch_lead

@@ -1,0 +1,120 @@
+"""Storing an answer: files first, then pictures and completion in one transaction (rule 11)."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from jobs.pictures import PictureInfo, inspect
+
+from dispatch.dispatchers.base import Answer, BackendError, ErrorClass
+from gallery.files import image_store
+from gallery.models import Image
+from jobs import events, transitions
+from jobs.models import Attempt, Job
+from mobilesd.storage import StoredFile
+from models_catalog.resolve import loras_in_prompt
+
+__all__ = ["StoredAnswer", "complete", "keep_rejected", "write_files"]
+
+
+class _AlreadyEnded(Exception):
+    """The attempt was closed meanwhile; its pictures are left to the collector."""
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """An answer whose files are on disk."""
+
+    answer: Answer
+    files: Sequence[tuple[StoredFile, PictureInfo]]
+
+
+def write_files(answer: Answer) -> StoredAnswer:
+    """Write the pictures' files; raises BackendError for bytes that are no picture, OSError."""
+    store = image_store()
+    files = []
+    for picture in answer.pictures:
+        try:
+            info = inspect(picture.data)
+        except ValueError as error:
+            raise BackendError(
+                ErrorClass.TRANSIENT,
+                "bad_image",
+                "The server sent something that is no picture.",
+                "The job is tried again.",
+            ) from error
+        files.append((store.put(picture.data), info))
+    return StoredAnswer(answer, files)
+
+
+def _insert(attempt: Attempt, stored: StoredAnswer, *, rejected: bool) -> list[Image]:
+    """Insert the rows; call it inside the storing transaction."""
+    job, store = attempt.job, image_store()
+    now = timezone.now()
+    images = []
+    for index, (picture, (file, info)) in enumerate(
+        zip(stored.answer.pictures, stored.files, strict=True)
+    ):
+        # Looked at again under the write lock: a lane that was frozen between file and
+        # transaction may find it collected (rule 22).
+        if not store.refresh(file.sha256, file.bytes):
+            store.put(picture.data)
+        images.append(
+            Image(
+                sha256=file.sha256,
+                format=info.format,
+                width=info.width,
+                height=info.height,
+                bytes=file.bytes,
+                attempt=attempt.token,
+                index=index,
+                job=job,
+                owner_id=job.owner_id,
+                api_key_prefix=job.api_key_id or "",
+                server_alias=attempt.server_alias,
+                app_type=job.app_type,
+                infotext=picture.infotext,
+                parameters={
+                    k: v for k, v in job.generation_params.items() if k != "alwayson_scripts"
+                },
+                checkpoint=stored.answer.checkpoint or job.checkpoint,
+                loras=loras_in_prompt(job.prompt),
+                seed="" if picture.seed is None else str(picture.seed),
+                warnings=list(stored.answer.warnings),
+                rejected=rejected,
+                created_at=now,
+            )
+        )
+    return Image.objects.bulk_create(images)
+
+
+def complete(token: UUID, stored: StoredAnswer) -> Job | None:
+    """Complete the job with its pictures, by the open attempt's token: never half, never twice.
+
+    Returns None if the attempt has ended meanwhile (cancelled, or another lane gave it up).
+    """
+    with contextlib.suppress(_AlreadyEnded), transaction.atomic():
+        attempt = Attempt.objects.select_related("job").get(token=token)
+        job = transitions.complete(
+            attempt.token,
+            generation_info=stored.answer.generation_info,
+            warnings=list(stored.answer.warnings),
+        )
+        if job is None:
+            raise _AlreadyEnded
+        for image in _insert(attempt, stored, rejected=False):
+            events.emit_for_job(
+                "image.created",
+                job,
+                {"job": str(job.pk), "image": str(image.pk), "index": image.index},
+            )
+        return job
+    return None
+
+
+def keep_rejected(attempt: Attempt, stored: StoredAnswer) -> None:
+    """Keep pictures that are not what was asked for, to look at; call it in the transaction."""
+    _insert(attempt, stored, rejected=True)

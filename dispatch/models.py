@@ -1,0 +1,116 @@
+"""Servers, and the lease by which one lane owns one of them."""
+
+from django.db import models
+
+from dispatch.secrets import seal, unseal
+
+__all__ = ["Health", "Interrupt", "Inventory", "Server", "Timing"]
+
+
+class Health(models.TextChoices):
+    UNKNOWN = "unknown", "Not asked yet"
+    STARTING = "starting", "Starting"
+    HEALTHY = "healthy", "Healthy"
+    OFFLINE = "offline", "Offline"
+    REFUSED = "refused", "Refuses our sign-in"
+    ASIDE = "aside", "Set aside after failures"
+
+
+class Interrupt(models.TextChoices):
+    CAREFUL = "careful", "Stop the running picture when it is surely ours"
+    NEVER = "never", "Let the running picture end and throw it away"
+
+
+class Server(models.Model):
+    """A backend that makes pictures.
+
+    The lease (`lane_token` with host, pid and process start) is written only by
+    `dispatch.lease`; `wake_seq` is bumped by whatever can make a job eligible here.
+    """
+
+    alias = models.SlugField(max_length=64, unique=True)
+    url = models.CharField(max_length=300)
+    app_type = models.CharField(max_length=32)
+    description = models.CharField(max_length=500, blank=True, default="")
+    username = models.CharField(max_length=200, blank=True, default="")
+    sealed_password = models.TextField(blank=True, default="", editable=False)
+    enabled = models.BooleanField(default=True)
+    paused = models.BooleanField(default=False)
+    demo = models.BooleanField(default=False, editable=False)
+    interrupt = models.CharField(
+        max_length=16, choices=Interrupt.choices, default=Interrupt.CAREFUL
+    )
+
+    health = models.CharField(max_length=16, choices=Health.choices, default=Health.UNKNOWN)
+    health_text = models.CharField(max_length=300, blank=True, default="")
+    health_since = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    probe_at = models.DateTimeField(null=True, blank=True)
+    failures_in_row = models.PositiveIntegerField(default=0)
+    version = models.CharField(max_length=100, blank=True, default="")
+    has_task_ids = models.BooleanField(default=True, editable=False)
+    loaded_checkpoint = models.CharField(max_length=500, blank=True, default="")
+    poisoned_by = models.CharField(max_length=500, blank=True, default="", editable=False)
+
+    lane_token = models.UUIDField(null=True, blank=True, editable=False)
+    lane_host = models.CharField(max_length=255, blank=True, default="", editable=False)
+    lane_pid = models.IntegerField(null=True, editable=False)
+    lane_started = models.FloatField(null=True, editable=False)
+    heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)
+    wake_seq = models.BigIntegerField(default=0, editable=False)
+    watched_until = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.alias
+
+    @property
+    def password(self) -> str:
+        """Return the password in clear; never show or log it."""
+        return unseal(self.sealed_password) if self.sealed_password else ""
+
+    @password.setter
+    def password(self, value: str) -> None:
+        self.sealed_password = seal(value) if value else ""
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.health == Health.HEALTHY
+
+
+class Inventory(models.Model):
+    """What a server has: its own row, because a heartbeat must not rewrite a large JSON."""
+
+    server = models.OneToOneField(
+        Server, models.CASCADE, primary_key=True, related_name="inventory_row"
+    )
+    data = models.JSONField(default=dict)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "inventories"
+
+    def __str__(self) -> str:
+        return f"inventory of {self.server_id}"
+
+
+class Timing(models.Model):
+    """Learned speed of one server with one checkpoint, as moving averages.
+
+    `unit_seconds` is the time of one step on one megapixel.
+    """
+
+    server = models.ForeignKey(Server, models.CASCADE, related_name="timings")
+    checkpoint = models.CharField(max_length=500, blank=True)
+    runs = models.PositiveIntegerField(default=0)
+    unit_seconds = models.FloatField(default=0)
+    loads = models.PositiveIntegerField(default=0)
+    load_seconds = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["server", "checkpoint"], name="timing_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_id} {self.checkpoint}"

@@ -1,0 +1,76 @@
+"""What the jobs app may ask of this one (jobs/ports.py)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from dispatch import candidates
+from dispatch.inventory import ServerInventory
+from dispatch.models import Inventory, Server
+from jobs.choices import Status
+from jobs.models import Job, JobProgress
+from jobs.ports import Forecast, Reason
+from models_catalog.resolve import loras_in_prompt, resolve
+
+__all__ = ["DispatchServers", "forecast"]
+
+
+class DispatchServers:
+    """Fills the port `servers`."""
+
+    def app_types(self) -> Sequence[str]:
+        return list(settings.DISPATCHERS)
+
+    def app_type_of(self, alias: str) -> str | None:
+        return Server.objects.filter(alias=alias).values_list("app_type", flat=True).first()
+
+    def aliases(self) -> Sequence[str]:
+        return list(Server.objects.order_by("alias").values_list("alias", flat=True))
+
+    def submission_warnings(
+        self, params: Mapping[str, Any], app_type: str, alias: str
+    ) -> Sequence[str]:
+        """Say what no suitable server is known to have; the job is taken all the same.
+
+        A file may have been copied to a server a moment ago, so this refuses nothing.
+        """
+        rows = Inventory.objects.filter(server__enabled=True, server__app_type=app_type)
+        if alias:
+            rows = rows.filter(server__alias=alias)
+        known = [ServerInventory.from_json(row.data) for row in rows]
+        if not known:
+            return []
+        where = alias or "any server"
+        warnings = []
+        checkpoint = str(params.get("checkpoint_name", ""))
+        if checkpoint and all(resolve(checkpoint, i.checkpoints) is None for i in known):
+            warnings.append(f"The checkpoint {checkpoint} is not on {where} yet. The job waits.")
+        loras = {name.lower() for inventory in known for name in inventory.loras}
+        wanted = loras_in_prompt(str(params.get("positive_prompt", "")))
+        warnings += [
+            f"The LoRA {name} is not on {where}. The picture would be made without it."
+            for name in wanted
+            if name.lower() not in loras
+        ]
+        return warnings
+
+    def waiting_reasons(self, jobs: Sequence[Job]) -> Mapping[UUID, Reason]:
+        return {
+            job_id: Reason(found.code, found.message, found.action)
+            for job_id, found in candidates.reasons(jobs).items()
+        }
+
+
+def forecast(jobs: Sequence[Job]) -> Mapping[UUID, Forecast]:
+    """Return the remaining time of running jobs from their last progress (port `forecast`)."""
+    now = timezone.now()
+    running = [job.pk for job in jobs if job.status == Status.PROCESSING]
+    found: dict[UUID, Forecast] = {}
+    for row in JobProgress.objects.filter(job__in=running, eta_seconds__isnull=False):
+        end = row.updated_at + timedelta(seconds=row.eta_seconds or 0)
+        found[row.job_id] = Forecast(remaining_seconds=max(0.0, (end - now).total_seconds()))
+    return found

@@ -1,0 +1,213 @@
+"""Which job a server takes next, and why a job waits: pure, without ORM and clock (design §7).
+
+The reason shown to people and the decision come from the same `hindrance`, so they can't differ.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from models_catalog.resolve import KnownModel, resolve
+
+__all__ = [
+    "PATIENCE_LOADS",
+    "Candidate",
+    "Choice",
+    "Hindrance",
+    "ServerState",
+    "choose",
+    "hindrance",
+    "why_waiting",
+]
+
+# A job waits for grouped work at most this many model loads (design §7): nothing starves.
+PATIENCE_LOADS = 3
+DEFAULT_LOAD_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pending job, in what matters for the choice; `waited` in seconds."""
+
+    id: UUID
+    app_type: str
+    checkpoint: str = ""
+    target: str = ""
+    rank: tuple[int, int, int, str] = (0, 5, 0, "")
+    waited: float = 0.0
+    avoid: frozenset[str] = frozenset()
+    not_due: str = ""
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """A server, in what matters for the choice; `free_in` is seconds until it could begin."""
+
+    alias: str
+    app_type: str
+    enabled: bool = True
+    paused: bool = False
+    healthy: bool = True
+    health_text: str = ""
+    checkpoints: tuple[KnownModel, ...] | None = None
+    loaded: str = ""
+    load_seconds: float = DEFAULT_LOAD_SECONDS
+    free_in: float = 0.0
+    busy: bool = False
+    has_lane: bool = True
+
+    def listed(self, checkpoint: str) -> KnownModel | None:
+        """Return the listed checkpoint that a name means here."""
+        return resolve(checkpoint, self.checkpoints or ())
+
+    def has_loaded(self, checkpoint: str) -> bool:
+        """Tell whether a job with this checkpoint runs without a model load."""
+        if not checkpoint:
+            return True  # it takes whatever is loaded
+        if not self.loaded:
+            return False
+        wanted = self.listed(checkpoint)
+        loaded = self.listed(self.loaded)
+        if wanted is None or loaded is None:
+            return wanted is None and loaded is None and checkpoint == self.loaded
+        return wanted.name == loaded.name
+
+
+@dataclass(frozen=True)
+class Hindrance:
+    """What keeps one job from one server: a code of design §5, a sentence, what helps."""
+
+    code: str
+    message: str
+    action: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The job to take, or none; `left_to` names jobs that another server will do sooner."""
+
+    candidate: Candidate | None = None
+    left_to: Mapping[UUID, str] = field(default_factory=dict)
+
+
+def hindrance(job: Candidate, server: ServerState) -> Hindrance | None:
+    """Return what keeps this job from ever starting on this server as things stand, or None."""
+    if job.not_due:
+        return Hindrance("not_before", job.not_due)
+    if job.target and job.target != server.alias:
+        return Hindrance("server_busy", f"It is meant for {job.target}.")
+    if job.app_type != server.app_type:
+        return Hindrance(
+            "no_server_for_app_type", f"{server.alias} does not run {job.app_type} jobs."
+        )
+    if not server.enabled:
+        return Hindrance(
+            "paused", f"{server.alias} is switched off.", "Switch the server on, or choose another."
+        )
+    if server.paused:
+        return Hindrance("paused", f"{server.alias} is paused.", "Resume the server.")
+    if server.alias in job.avoid:
+        return Hindrance(
+            "server_busy", f"{server.alias} could not do it; it waits for another server."
+        )
+    if not server.healthy:
+        text = server.health_text or "It does not answer."
+        return Hindrance(
+            "server_offline",
+            f"{server.alias} is offline. {text}",
+            "Start the server, or test the connection.",
+        )
+    if job.checkpoint and server.checkpoints is not None and server.listed(job.checkpoint) is None:
+        return Hindrance(
+            "model_missing",
+            f"{server.alias} does not have the checkpoint {job.checkpoint}.",
+            "Copy the file to the server, or choose another checkpoint.",
+        )
+    return None
+
+
+def _better_elsewhere(
+    job: Candidate, server: ServerState, others: Sequence[ServerState]
+) -> ServerState | None:
+    """Return the server that has the model loaded and is free before a load here would end."""
+    if job.target or server.has_loaded(job.checkpoint):
+        return None
+    best: ServerState | None = None
+    for other in others:
+        if other.alias == server.alias or hindrance(job, other) is not None:
+            continue
+        if not other.has_lane or not other.has_loaded(job.checkpoint):
+            continue
+        if other.free_in < server.load_seconds and (best is None or other.free_in < best.free_in):
+            best = other
+    return best
+
+
+def choose(
+    server: ServerState, candidates: Sequence[Candidate], others: Sequence[ServerState] = ()
+) -> Choice:
+    """Choose the next job of a server.
+
+    Order: class and priority first, strictly; inside these a job whose checkpoint is loaded goes
+    first, unless an older one has waited longer than PATIENCE_LOADS model loads.
+    """
+    patience = PATIENCE_LOADS * server.load_seconds
+    left_to: dict[UUID, str] = {}
+    group: tuple[int, int] | None = None
+    first: Candidate | None = None
+    for job in sorted(candidates, key=lambda c: c.rank):
+        if hindrance(job, server) is not None:
+            continue
+        if group is not None and job.rank[:2] != group:
+            break
+        if job.waited <= patience and (other := _better_elsewhere(job, server, others)):
+            left_to[job.id] = other.alias
+            continue
+        if first is None:
+            group, first = job.rank[:2], job
+            if job.waited > patience:
+                break
+        if server.has_loaded(job.checkpoint):
+            return Choice(job, left_to)
+    return Choice(first, left_to)
+
+
+def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Hindrance:
+    """Return the one reason to show for a pending job: the one nearest to going away."""
+    if job.not_due:
+        return Hindrance("not_before", job.not_due)
+    if job.target and all(server.alias != job.target for server in servers):
+        return Hindrance(
+            "server_removed",
+            f"The server {job.target} was removed.",
+            "Cancel the job, or add the server again.",
+        )
+    fitting = [s for s in servers if s.app_type == job.app_type]
+    if job.target:
+        fitting = [s for s in fitting if s.alias == job.target]
+    if not fitting:
+        return Hindrance(
+            "no_server_for_app_type",
+            f"There is no server for {job.app_type} jobs.",
+            "Add a server.",
+        )
+    found = {server.alias: hindrance(job, server) for server in fitting}
+    able = [server for server in fitting if found[server.alias] is None]
+    if able:
+        if all(not server.has_lane for server in able):
+            return Hindrance(
+                "no_free_lane",
+                "All lanes are in use by other servers.",
+                "Raise MOBILESD_LANES.",
+            )
+        names = " or ".join(server.alias for server in able[:2])
+        return Hindrance("server_busy", f"It is next when {names} is free.")
+    if len(fitting) > 1 and {h.code for h in found.values() if h} == {"model_missing"}:
+        return Hindrance(
+            "model_missing",
+            f"No server has the checkpoint {job.checkpoint}.",
+            "Copy the file to a server, or choose another checkpoint.",
+        )
+    order = ("server_offline", "model_missing", "paused", "server_busy")
+    known = [h for h in found.values() if h is not None]
+    return min(known, key=lambda h: order.index(h.code) if h.code in order else len(order))

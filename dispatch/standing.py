@@ -1,0 +1,108 @@
+"""How a server stands: its health, its failures in a row, and what is learned of its speed."""
+
+from datetime import timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from dispatch.models import Health, Server, Timing
+from jobs import events
+
+__all__ = [
+    "ASIDE_AFTER",
+    "learn_load",
+    "learn_run",
+    "note_failure",
+    "note_success",
+    "probe_delay",
+    "set_health",
+]
+
+ASIDE_AFTER = 3
+_ASIDE_FIRST_SECONDS = 30
+_ASIDE_LAST_SECONDS = 600
+_OFFLINE_FIRST_SECONDS = 2
+_OFFLINE_LAST_SECONDS = 30
+_WEIGHT = 0.3  # of the newest run in the moving averages
+
+
+def probe_delay(health: str, failures: int, since_seconds: float) -> float:
+    """Return the seconds until the next look at a server in this state.
+
+    An offline one is looked at often at first and then every half minute; one set aside waits
+    longer after each further failure.
+    """
+    if health == Health.ASIDE:
+        doubled = _ASIDE_FIRST_SECONDS * 2 ** min(max(failures - ASIDE_AFTER, 0), 10)
+        return float(min(doubled, _ASIDE_LAST_SECONDS))
+    if health == Health.HEALTHY:
+        return 60.0
+    return float(min(max(_OFFLINE_FIRST_SECONDS, since_seconds / 4), _OFFLINE_LAST_SECONDS))
+
+
+def set_health(server_id: int, health: str, text: str = "") -> bool:
+    """Store a server's health, with an event if it changed; call it in a transaction."""
+    now = timezone.now()
+    server = Server.objects.get(pk=server_id)
+    changed = server.health != health
+    since = server.health_since if server.health_since and not changed else now
+    delay = probe_delay(health, server.failures_in_row, (now - since).total_seconds())
+    Server.objects.filter(pk=server_id).update(
+        health=health,
+        health_text=text[:300],
+        health_since=since,
+        checked_at=now,
+        probe_at=now + timedelta(seconds=delay),
+        # Whoever waits for this server has to look again.
+        wake_seq=F("wake_seq") + (1 if changed else 0),
+    )
+    if changed:
+        events.emit(
+            "server.status",
+            events.ServerStatus(
+                alias=server.alias, health=health, busy=server.lane_token is not None
+            ),
+            public=True,
+        )
+    return changed
+
+
+def note_success(server_id: int, loaded_checkpoint: str) -> None:
+    """Note a finished run: nothing failed in a row, and this checkpoint is loaded now."""
+    values: dict[str, object] = {"failures_in_row": 0, "poisoned_by": ""}
+    if loaded_checkpoint:
+        values["loaded_checkpoint"] = loaded_checkpoint
+    Server.objects.filter(pk=server_id).update(**values)
+
+
+def note_failure(server_id: int) -> bool:
+    """Count a failure that may be the server's; after three in a row it is set aside.
+
+    Call it in a transaction. Returns whether the server was set aside.
+    """
+    Server.objects.filter(pk=server_id).update(failures_in_row=F("failures_in_row") + 1)
+    failures = Server.objects.values_list("failures_in_row", flat=True).get(pk=server_id)
+    if failures < ASIDE_AFTER:
+        return False
+    set_health(
+        server_id,
+        Health.ASIDE,
+        f"It failed {failures} times in a row. It is tried again later.",
+    )
+    return True
+
+
+def learn_run(server_id: int, checkpoint: str, unit_seconds: float) -> None:
+    """Take a run's speed into the average of this server and checkpoint."""
+    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint)
+    old = row.unit_seconds
+    new = unit_seconds if not row.runs else old + _WEIGHT * (unit_seconds - old)
+    Timing.objects.filter(pk=row.pk).update(runs=F("runs") + 1, unit_seconds=new)
+
+
+def learn_load(server_id: int, checkpoint: str, seconds: float) -> None:
+    """Take the duration of a model load into the average of this server and checkpoint."""
+    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint)
+    old = row.load_seconds
+    new = seconds if not row.loads else old + _WEIGHT * (seconds - old)
+    Timing.objects.filter(pk=row.pk).update(loads=F("loads") + 1, load_seconds=new)
