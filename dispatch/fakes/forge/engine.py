@@ -1,0 +1,93 @@
+"""The one GPU: its queue, its loaded model, its clock."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from dispatch.fakes.forge.errors import PythonError, ServerStopped
+from dispatch.fakes.forge.faults import Faults
+from dispatch.fakes.forge.inventory import Checkpoint, Inventory, LoadFailed
+from dispatch.fakes.forge.options import Options
+from dispatch.fakes.forge.runlog import Run
+from dispatch.fakes.forge.state import FifoLock, SamplingState, Tasks
+
+
+def no_model() -> PythonError:
+    """Return the 500 of a poisoned server."""
+    return PythonError("AttributeError", "'NoneType' object has no attribute 'sd_checkpoint_info'")
+
+
+class Engine:
+    """What jobs share.
+
+    `seconds` is the time of one first pass, whatever its number of steps; a hires pass takes
+    as long per step. `load_seconds` is the time of a model load.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        options: Options,
+        faults: Faults,
+        seconds: float,
+        load_seconds: float,
+        extra_scripts: tuple[str, ...] = (),
+    ) -> None:
+        self.inventory = inventory
+        self.options = options
+        self.faults = faults
+        self.seconds = seconds
+        self.load_seconds = load_seconds
+        self.extra_scripts = tuple(name.lower() for name in extra_scripts)
+        self.queue = FifoLock()
+        self.tasks = Tasks()
+        self.state = SamplingState()
+        self.stopping = threading.Event()
+        self._loaded: str | None = None  # what Forge believes is loaded
+        self._model_present = False
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.queue.stop()
+
+    def wait_until(self, deadline: float) -> None:
+        """Sleep to a time of the monotonic clock; raise ServerStopped."""
+        if self.stopping.wait(max(0.0, deadline - time.monotonic())):
+            raise ServerStopped
+
+    def selected(self) -> Checkpoint | None:
+        """Return the checkpoint that the options select."""
+        listed = self.inventory.listed()
+        first = listed[0] if listed else None
+        return self.inventory.find(self.options["sd_model_checkpoint"]) or first
+
+    def poison(self) -> None:
+        """Lose the model while still believing that it is loaded."""
+        selected = self.selected()
+        self._loaded = self._loaded or (selected.name if selected else None)
+        self._model_present = False
+
+    def load(self, checkpoint: Checkpoint, run: Run) -> None:
+        """Make `checkpoint` the loaded model; a failed load poisons the server.
+
+        Forge compares names only: after a failed load it still believes in the model before,
+        and every job with that one fails until another one is loaded (models/poisoned-*).
+        """
+        if self._loaded == checkpoint.name:
+            if not self._model_present:
+                raise no_model()
+            return
+        broken = self.faults.take({"broken_checkpoint"}, run.path, checkpoint.name)
+        try:
+            if broken:
+                run.faults.append(broken.kind)
+                raise LoadFailed(checkpoint.name)
+            self.inventory.load(checkpoint)
+        except LoadFailed:
+            self._model_present = False
+            raise PythonError("ValueError", "Failed to recognize model type!") from None
+        self.wait_until(time.monotonic() + self.load_seconds)
+        self._loaded = checkpoint.name
+        self._model_present = True
+        self.options.update({"sd_checkpoint_hash": checkpoint.sha256})
