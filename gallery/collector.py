@@ -7,7 +7,7 @@ from itertools import islice
 from gallery.files import image_store
 from gallery.models import Image
 from gallery.thumbnails import thumbnail_folder
-from mobilesd.storage import collect
+from mobilesd.storage import ContentStore, collect
 
 __all__ = ["collect_images"]
 
@@ -28,10 +28,11 @@ def _in_use(hashes: Sequence[str]) -> set[str]:
 
 def _collect_thumbnails() -> None:
     """Delete the thumbnails of pictures that are gone, without a lock: they can be made again."""
-    files = thumbnail_folder().glob("*/*")
+    ContentStore(thumbnail_folder()).remove_leftovers()
+    files = thumbnail_folder().glob("*/*.webp")
     while batch := list(islice(files, _LOOK_AHEAD)):
         used = _in_use(list({file.name[:64] for file in batch}))
         for file in batch:
-            if file.name[:64] not in used and not file.name.startswith("."):
+            if file.name[:64] not in used:
                 with contextlib.suppress(OSError):
                     file.unlink()

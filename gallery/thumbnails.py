@@ -8,13 +8,13 @@ from django.conf import settings
 
 from gallery.files import image_store
 from gallery.models import Image
+from jobs.pictures import MAX_PIXELS
 from mobilesd.storage import write_whole
 
 __all__ = ["SIZES", "thumbnail", "thumbnail_folder"]
 
 SIZES = (256, 512)
 # A lossless picture has to be unpacked whole, at 4 bytes a pixel: one at a time in a process.
-MAX_PIXELS = 100_000_000
 _unpacking = threading.Lock()
 
 

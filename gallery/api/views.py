@@ -1,0 +1,156 @@
+"""Pictures over REST: the list, one picture, its file and its thumbnail."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import QueryDict
+from django.http.response import HttpResponseBase
+from django.utils.dateparse import parse_datetime
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apikeys.actors import Actor
+from gallery.api.serializers import emit_image
+from gallery.files import image_store
+from gallery.models import Image
+from gallery.querysets import ImageQuerySet
+from gallery.thumbnails import SIZES, thumbnail
+from jobs.pictures import MIME
+from mobilesd.errors import InvalidInput, NotFound
+from mobilesd.http import PageRequest, paginate
+from mobilesd.http.files import IMMUTABLE, file_answer
+from mobilesd.http.views import AnyAccept, ApiView
+
+__all__ = ["ImageDetail", "ImageFile", "ImageThumbnail", "Images"]
+
+READ = "images:read"
+_LATER = ("q", "sort")
+
+
+def _find(request: Request, image_id: UUID) -> Image:
+    image = Image.objects.visible_to(Actor.of_request(request)).filter(pk=image_id).first()
+    if image is None:
+        raise NotFound(
+            "There is no such picture.",
+            error="image_not_found",
+            hint="Check the id. A picture of somebody else looks the same as none.",
+        )
+    return image
+
+
+def _file_gone() -> NotFound:
+    return NotFound(
+        "The file of this picture is gone.",
+        error="image_not_found",
+        hint="Restore it from a backup; `manage.py doctor` names all that is missing.",
+    )
+
+
+def _refuse(name: str, sentence: str, error: str = "") -> InvalidInput:
+    return InvalidInput(f"{name} {sentence}", error=error, fields={name: [f"{name} {sentence}"]})
+
+
+def _filtered(images: ImageQuerySet, query: QueryDict) -> ImageQuerySet:
+    for name in _LATER:
+        if query.get(name):
+            raise _refuse(
+                name, "is not supported by this version of MobileSD.", "unsupported_parameter"
+            )
+    filters: dict[str, Any] = {}
+    if text := query.get("job"):
+        try:
+            filters["job"] = UUID(text)
+        except ValueError:
+            raise _refuse("job", f"must be a job's id, not {text[:60]!r}.") from None
+    for name, field in (("server", "server_alias"), ("app_type", "app_type")):
+        if text := query.get(name, "").replace("\x00", ""):
+            filters[field] = text
+    for name, lookup in (("from", "created_at__gte"), ("to", "created_at__lt")):
+        if text := query.get(name):
+            filters[lookup] = _moment(name, text)
+    return images.filter(**filters)
+
+
+def _moment(name: str, text: str) -> Any:
+    try:
+        moment = parse_datetime(text.replace(" ", "+"))  # a "+" that was not encoded
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise _refuse(name, f"must be a time like 2026-01-31T18:00:00Z, not {text[:60]!r}.")
+    return moment
+
+
+class Images(ApiView):
+    """List pictures, newest first."""
+
+    required_scopes = {"GET": READ}
+
+    def get(self, request: Request) -> Response:
+        visible = Image.objects.visible_to(Actor.of_request(request)).results()
+        images = _filtered(visible, request.query_params)
+        page = paginate(images, PageRequest.read(request.query_params))
+        return Response({**page.counts(), "images": [emit_image(image) for image in page.rows]})
+
+
+class ImageDetail(ApiView):
+    """Show one picture's parameters."""
+
+    required_scopes = {"GET": READ}
+
+    def get(self, request: Request, image_id: UUID) -> Response:
+        return Response(emit_image(_find(request, image_id)))
+
+
+class ImageFile(ApiView):
+    """Send the picture itself, byte for byte as the backend made it."""
+
+    required_scopes = {"GET": READ}
+    content_negotiation_class = AnyAccept
+
+    def get(self, request: Request, image_id: UUID) -> HttpResponseBase:
+        image = _find(request, image_id)
+        try:
+            return file_answer(
+                request,
+                image_store().path(image.sha256),
+                mime=MIME[image.format],
+                etag=image.sha256,
+                filename=image.filename,
+                cache=IMMUTABLE,
+            )
+        except FileNotFoundError:
+            raise _file_gone() from None
+
+
+class ImageThumbnail(ApiView):
+    """Send a small WebP copy of the picture, `size` pixels along its longer edge."""
+
+    required_scopes = {"GET": READ}
+    content_negotiation_class = AnyAccept
+
+    def get(self, request: Request, image_id: UUID) -> HttpResponseBase:
+        size = _size(request.query_params.get("size"))
+        image = _find(request, image_id)
+        try:
+            return file_answer(
+                request,
+                thumbnail(image, size),
+                mime="image/webp",
+                etag=f"{image.sha256}-{size}",
+                filename=f"{image.filename.rpartition('.')[0]}-{size}.webp",
+                cache=IMMUTABLE,
+            )
+        except FileNotFoundError:
+            raise _file_gone() from None
+        except ValueError as error:
+            raise NotFound(f"There is no thumbnail: {error}.", error="image_not_found") from None
+
+
+def _size(text: str | None) -> int:
+    if not text:
+        return SIZES[0]
+    if text not in map(str, SIZES):
+        sizes = " or ".join(map(str, SIZES))
+        raise _refuse("size", f"must be {sizes}, not {text[:20]!r}.")
+    return int(text)

@@ -1,0 +1,14 @@
+"""API routes of pictures, and their files."""
+
+from django.urls import path
+
+from gallery.api import views
+
+_ONE = "api/v1/gallery/images/<uuid:image_id>"
+
+urlpatterns = [
+    path("api/v1/gallery/images", views.Images.as_view()),
+    path(_ONE, views.ImageDetail.as_view()),
+    path(f"{_ONE}/file", views.ImageFile.as_view(), name="image-file"),
+    path(f"{_ONE}/thumbnail", views.ImageThumbnail.as_view(), name="image-thumbnail"),
+]

@@ -1,0 +1,291 @@
+"""Big inputs: out of the parameters into files, and back into them just before sending.
+
+A job's row must stay small, and the same init picture of fifty jobs is stored once. In the
+stored parameters a file stands as `{"$input": sha256, "mime", "bytes", "form"}`; nobody but
+`take` may write such an object, or a client could read what others have sent.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+
+from apikeys.actors import Actor
+from jobs import encoded
+from jobs.encoded import Encoded
+from jobs.models import Job, JobInput
+from jobs.pictures import MIME, sniff, verify
+from jobs.ports import ports
+from mobilesd.errors import InvalidInput, Problem, Unavailable
+from mobilesd.storage import ContentStore, collect
+
+__all__ = [
+    "MARK",
+    "TakenFile",
+    "TakenInputs",
+    "attach",
+    "collect_inputs",
+    "input_store",
+    "restore",
+    "take",
+]
+
+MARK = "$input"
+BIG = 4 * 1024
+MAX_PARAMS_BYTES = 256 * 1024
+MAX_INPUT_BYTES = 64 * 1024 * 1024
+_WHERE = "generation_params"
+# A long prompt of letters only would pass for base64.
+_PROSE = {"positive_prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"}
+_REFERENCES = ({"image_id"}, {"job"}, {"job", "image"})
+
+
+def input_store() -> ContentStore:
+    """Return the store of the jobs' input files."""
+    return ContentStore(settings.DATA_DIR / "inputs")
+
+
+@dataclass(frozen=True)
+class TakenFile:
+    """A stored input; `content` reads its bytes from the request again, so none is kept twice."""
+
+    sha256: str
+    mime: str
+    size: int
+    content: Callable[[], bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class TakenInputs:
+    """Parameters fit for a job's row, and the files that they name, each once."""
+
+    params: dict[str, Any]
+    files: Sequence[TakenFile]
+
+
+def take(params: Mapping[str, Any], actor: Actor) -> TakenInputs:
+    """Check the inputs of normalised parameters and store the big ones as files.
+
+    References to earlier pictures are resolved as far as the actor may see them. Raises
+    InvalidInput (413 for what is too much in all) before anything is written, and Unavailable
+    if the disk is full.
+    """
+    taking = _Taking(actor)
+    taken = taking.params(params)
+    _check_size(taken)
+    store = input_store()
+    with _disk_trouble():
+        for file in taking.files.values():
+            store.put(file.content())
+    return TakenInputs(taken, list(taking.files.values()))
+
+
+def attach(job: Job, taken: TakenInputs) -> None:
+    """Tie the files to their job, inside the transaction that inserts it (protocol rule 22).
+
+    Raises Unavailable if the disk is full.
+    """
+    store = input_store()
+    with _disk_trouble():
+        # In one order everywhere: two submissions that lock the same files must not wait for
+        # each other (PostgreSQL).
+        for file in sorted(taken.files, key=lambda f: f.sha256):
+            store.keep(file.sha256, file.size, file.content)
+    JobInput.objects.bulk_create(
+        JobInput(job=job, sha256=file.sha256, mime=file.mime, bytes=file.size)
+        for file in taken.files
+    )
+
+
+def restore(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with all inputs put back as the strings that came in.
+
+    Raises FileNotFoundError if a file is gone.
+    """
+    return {key: _restored(value, input_store()) for key, value in params.items()}
+
+
+def _restored(value: Any, store: ContentStore) -> Any:
+    if isinstance(value, Mapping):
+        if MARK in value:
+            return encoded.encode(value["form"], value["mime"], store.read(value[MARK]))
+        return {key: _restored(inner, store) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_restored(inner, store) for inner in value]
+    return value
+
+
+def collect_inputs() -> int:
+    """Delete the input files that no job names any more; return how many."""
+    return collect(input_store(), _in_use)
+
+
+def _in_use(hashes: Sequence[str]) -> set[str]:
+    rows = JobInput.objects.filter(sha256__in=hashes)
+    return set(rows.values_list("sha256", flat=True).distinct())
+
+
+class _Taking:
+    """One walk through the parameters; remembers the files that will have to be stored."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        self.files: dict[str, TakenFile] = {}
+        self._bytes = 0
+
+    def params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters as they are to be stored."""
+        _refuse_mark(params, _WHERE)
+        return {name: self._field(name, value) for name, value in params.items()}
+
+    def _field(self, name: str, value: Any) -> Any:
+        path = f"{_WHERE}.{name}"
+        if name == "init_images" and isinstance(value, list):
+            return [self._picture(entry, f"{path}.{i}") for i, entry in enumerate(value)]
+        if name == "mask":
+            return self._picture(value, path)
+        if name in _PROSE and isinstance(value, str):
+            return value
+        return self._value(value, path)
+
+    def _value(self, value: Any, path: str) -> Any:
+        if isinstance(value, Mapping):
+            _refuse_mark(value, path)
+            return {key: self._value(inner, f"{path}.{key}") for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._value(inner, f"{path}.{i}") for i, inner in enumerate(value)]
+        if isinstance(value, str) and len(value) > BIG:
+            return self._string(value, path)
+        return value
+
+    def _picture(self, value: Any, path: str) -> Any:
+        if isinstance(value, Mapping):
+            return self._reference(value, path)
+        if not isinstance(value, str):
+            raise _refused(path, "must be a picture: base64, a data: URL, or a reference.")
+        if value[:8].lower().startswith(("http://", "https://")):
+            raise _refused(path, "is a web address. Download the picture and send it as base64.")
+        found = encoded.decode(value)
+        if found is None:
+            raise _refused(path, "is neither base64 nor a base64 data: URL.")
+        mime = _verified(found.content, path)
+        return self._kept(value, found, mime, path) if len(value) > BIG else value
+
+    def _reference(self, value: Mapping[str, Any], path: str) -> dict[str, Any]:
+        _refuse_mark(value, path)
+        if set(value) not in _REFERENCES or not _is_reference(value):
+            raise _refused(
+                path, 'is no reference. Send {"image_id": "…"} or {"job": "…", "image": 0}.'
+            )
+        read = partial(_referenced, value, self.actor, path)
+        content = read()
+        mime = _verified(content, path)
+        return self._file(content, read, {"mime": mime, "form": "base64"}, path)
+
+    def _string(self, value: str, path: str) -> Any:
+        found = encoded.decode(value)
+        if found is None:
+            if value[:11].lower() == "data:image/":
+                raise _refused(path, "is a data: URL whose base64 is broken.")
+            return value
+        picture = sniff(found.content)
+        if picture is None and not found.is_exact and not found.is_data_url:
+            return value  # prose that happens to be letters and blanks
+        if picture is not None or found.mime in MIME.values():
+            mime = _verified(found.content, path)
+        else:
+            mime = "application/octet-stream"
+        return self._kept(value, found, mime, path)
+
+    def _kept(self, value: str, found: Encoded, mime: str, path: str) -> dict[str, Any]:
+        form = {"mime": found.mime if found.form == "data-url" else mime, "form": found.form}
+        return self._file(found.stored, partial(_stored, value), form, path)
+
+    def _file(
+        self, stored: bytes, read: Callable[[], bytes], form: dict[str, str], path: str
+    ) -> dict[str, Any]:
+        self._bytes += len(stored)
+        if self._bytes > MAX_INPUT_BYTES:
+            raise _refused(path, "makes more than 64 MB of pictures in one job.", status=413)
+        sha256 = hashlib.sha256(stored).hexdigest()
+        self.files.setdefault(sha256, TakenFile(sha256, form["mime"], len(stored), read))
+        return {MARK: sha256, "bytes": len(stored), **form}
+
+
+def _check_size(taken: Mapping[str, Any]) -> None:
+    # As Django stores it, so that the limit is that of the row.
+    sizes = {name: len(json.dumps(value)) for name, value in taken.items()}
+    if sum(sizes.values()) + sum(len(name) + 6 for name in sizes) > MAX_PARAMS_BYTES:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise _refused(
+            _WHERE,
+            f"has more than 256 kB beside its pictures; the largest part is {largest[:60]}."
+            " Shorten the texts and lists in it.",
+            status=413,
+        )
+
+
+@contextmanager
+def _disk_trouble() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"The picture could not be stored: {error.strerror or 'the disk does not take it'}.",
+            error="storage_failed",
+            hint="Free some space on MobileSD's disk, then send the order again.",
+            retry_after=30,
+        ) from error
+
+
+def _stored(value: str) -> bytes:
+    found = encoded.decode(value)
+    if found is None:  # it was decoded before
+        raise ValueError("no encoded value")
+    return found.stored
+
+
+def _verified(content: bytes, path: str) -> str:
+    try:
+        return MIME[verify(content).format]
+    except ValueError as error:
+        raise _refused(path, str(error)) from error
+
+
+def _is_reference(value: Mapping[str, Any]) -> bool:
+    index = value.get("image", 0)
+    named = value.get("image_id", value.get("job"))
+    return isinstance(named, str) and type(index) is int and 0 <= index < 10_000
+
+
+def _referenced(value: Mapping[str, Any], actor: Actor, path: str) -> bytes:
+    try:
+        content, _ = ports.picture_bytes(value, actor)
+    except Problem as problem:
+        raise _refused(path, f"can't be resolved. {problem.message}", hint=problem.hint) from None
+    except FileNotFoundError:
+        raise _refused(path, "names a picture whose file is gone.") from None
+    return content
+
+
+def _refuse_mark(value: Mapping[str, Any], path: str) -> None:
+    if MARK in value:
+        raise _refused(
+            path, f"holds {MARK}, which is MobileSD's own. Send the picture itself, or its id."
+        )
+
+
+def _refused(path: str, sentence: str, *, hint: str = "", status: int = 400) -> InvalidInput:
+    message = f"{path} {sentence}"
+    return InvalidInput(
+        message,
+        status=status,
+        error="payload_too_large" if status == 413 else "",
+        hint=hint or "Correct this value and send the order again.",
+        fields={path: [message]},
+    )
