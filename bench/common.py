@@ -1,0 +1,103 @@
+"""What the measurements share: an installation, percentiles, the table that is printed."""
+
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.processes.installation import Installation
+
+__all__ = [
+    "Figures",
+    "best_of",
+    "installation",
+    "params",
+    "percentile",
+    "round_trip",
+    "show",
+    "wait_until",
+]
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One round's samples in ms, and the round trip of GET /status in the same round."""
+
+    samples: Sequence[float]
+    status_ms: float
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def p95(self) -> float:
+        return percentile(self.samples, 0.95)
+
+
+def percentile(samples: Sequence[float], part: float) -> float:
+    """Return the value that this part of the samples does not exceed."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+def best_of(measure: Callable[[], Figures], rounds: int = ROUNDS) -> Figures:
+    """Return the round with the lowest median: other programs only ever make it slower."""
+    return min((measure() for _ in range(rounds)), key=lambda figures: figures.median)
+
+
+@contextlib.contextmanager
+def installation(**env: str) -> Iterator[Installation]:
+    """Start an installation in a folder that is removed afterwards."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Installation(Path(folder) / "data", env=env) as started,
+    ):
+        yield started
+
+
+def params(seed: int, steps: int = 20) -> dict[str, Any]:
+    """Return the parameters of an ordinary picture."""
+    return {
+        "positive_prompt": "a lighthouse at dawn, oil on canvas",
+        "width": 512,
+        "height": 512,
+        "steps": steps,
+        "cfg_scale": 7,
+        "sampler_name": "Euler a",
+        "seed": seed,
+    }
+
+
+def round_trip(started: Installation, count: int = 30) -> float:
+    """Return the median round trip of GET /status in ms, over one connection."""
+    api = started.api
+    samples = []
+    for _ in range(count):
+        began = time.perf_counter()
+        api.get("/status")
+        samples.append((time.perf_counter() - began) * 1000)
+    return statistics.median(samples)
+
+
+def wait_until(true: Callable[[], Any], seconds: float) -> None:
+    """Wait for something that takes its time; raise TimeoutError."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError("the measured thing did not happen")
+        time.sleep(0.05)
+
+
+def show(name: str, figures: Figures, wanted: str) -> None:
+    """Print one line of the table."""
+    print(
+        f"{name:<44} median {figures.median:8.2f} ms   p95 {figures.p95:8.2f} ms"
+        f"   (/status {figures.status_ms:.2f} ms)   wanted: {wanted}"
+    )
