@@ -48,7 +48,6 @@ class Server(models.Model):
     probe_at = models.DateTimeField(null=True, blank=True)
     failures_in_row = models.PositiveIntegerField(default=0)
     version = models.CharField(max_length=100, blank=True, default="")
-    has_task_ids = models.BooleanField(default=True, editable=False)
     loaded_checkpoint = models.CharField(max_length=500, blank=True, default="")
     poisoned_by = models.CharField(max_length=500, blank=True, default="", editable=False)
 
@@ -72,6 +71,11 @@ class Server(models.Model):
     @password.setter
     def password(self, value: str) -> None:
         self.sealed_password = seal(value) if value else ""
+
+    @property
+    def address(self) -> tuple[str, str, str]:
+        """Return what a change of makes a lane connect anew."""
+        return self.url, self.username, self.sealed_password
 
     @property
     def is_healthy(self) -> bool:

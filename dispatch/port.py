@@ -1,7 +1,7 @@
 """What the jobs app may ask of this one (jobs/ports.py)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -38,19 +38,16 @@ class DispatchServers:
 
         A file may have been copied to a server a moment ago, so this refuses nothing.
         """
-        rows = Inventory.objects.filter(server__enabled=True, server__app_type=app_type)
-        if alias:
-            rows = rows.filter(server__alias=alias)
-        known = [ServerInventory.from_json(row.data) for row in rows]
+        checkpoint = str(params.get("checkpoint_name", ""))
+        wanted = loras_in_prompt(str(params.get("positive_prompt", "")))
+        known = _known(app_type, alias) if checkpoint or wanted else []
         if not known:
             return []
         where = alias or "any server"
         warnings = []
-        checkpoint = str(params.get("checkpoint_name", ""))
         if checkpoint and all(resolve(checkpoint, i.checkpoints) is None for i in known):
             warnings.append(f"The checkpoint {checkpoint} is not on {where} yet. The job waits.")
         loras = {name.lower() for inventory in known for name in inventory.loras}
-        wanted = loras_in_prompt(str(params.get("positive_prompt", "")))
         warnings += [
             f"The LoRA {name} is not on {where}. The picture would be made without it."
             for name in wanted
@@ -65,10 +62,27 @@ class DispatchServers:
         }
 
 
+def _known(app_type: str, alias: str) -> list[ServerInventory]:
+    """Return what the suitable servers have; a large list is read again only when it changed."""
+    rows = Inventory.objects.filter(server__enabled=True, server__app_type=app_type)
+    if alias:
+        rows = rows.filter(server__alias=alias)
+    stamps = dict(rows.values_list("pk", "updated_at"))
+    changed = [pk for pk, at in stamps.items() if _read.get(pk, (None, None))[0] != at]
+    for row in Inventory.objects.filter(pk__in=changed) if changed else ():
+        _read[row.pk] = (row.updated_at, ServerInventory.from_json(row.data))
+    return [_read[pk][1] for pk in stamps if pk in _read]
+
+
+_read: dict[int, tuple[datetime, ServerInventory]] = {}
+
+
 def forecast(jobs: Sequence[Job]) -> Mapping[UUID, Forecast]:
     """Return the remaining time of running jobs from their last progress (port `forecast`)."""
     now = timezone.now()
     running = [job.pk for job in jobs if job.status == Status.PROCESSING]
+    if not running:
+        return {}
     found: dict[UUID, Forecast] = {}
     for row in JobProgress.objects.filter(job__in=running, eta_seconds__isnull=False):
         end = row.updated_at + timedelta(seconds=row.eta_seconds or 0)

@@ -4,24 +4,32 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
 
-from jobs.choices import Status
+from jobs.choices import Outcome, Status
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
-    from jobs.models import Attempt, Event, Job
-
-    _JobBase = models.QuerySet[Job]
-    _AttemptBase = models.QuerySet[Attempt]
-    _EventBase = models.QuerySet[Event]
-else:
-    _JobBase = _AttemptBase = _EventBase = models.QuerySet
+    from jobs.models import Attempt, Event, Job  # noqa: F401  named in the base classes
 
 __all__ = ["QUEUE_ORDER", "AttemptQuerySet", "EventQuerySet", "JobQuerySet"]
 
 QUEUE_ORDER = ("-lane_class", "priority", "position", "id")
+
+# The jobs before one in QUEUE_ORDER. The condition on lane_class alone is what makes it a range
+# of the index job_queue; the literals are what lets a planner see that the index fits.
+_AHEAD = """
+    SELECT COUNT(*) FROM (
+        SELECT 1 FROM jobs_job
+        WHERE status = 'pending' AND deleted_at IS NULL AND lane_class >= %(lane)s AND (
+            lane_class > %(lane)s
+            OR priority < %(priority)s
+            OR (priority = %(priority)s AND position < %(position)s)
+            OR (priority = %(priority)s AND position = %(position)s AND id < %(id)s)
+        ) LIMIT %(limit)s
+    ) AS ahead
+"""
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -58,20 +66,25 @@ class JobQuerySet(models.QuerySet["Job"]):
             .filter(~Exists(uncleared))
         )
 
-    def ahead_of(self, job: "Job") -> Self:
-        """Keep the queued jobs that stand before this one."""
-        earlier = (
-            Q(lane_class__gt=job.lane_class)
-            | Q(lane_class=job.lane_class, priority__lt=job.priority)
-            | Q(lane_class=job.lane_class, priority=job.priority, position__lt=job.position)
-            | Q(
-                lane_class=job.lane_class,
-                priority=job.priority,
-                position=job.position,
-                id__lt=job.pk,
+    def place_of(self, job: "Job", *, at_most: int | None = None) -> int | None:
+        """Return a pending job's place in the queue, from 1; None beyond `at_most`.
+
+        All jobs count, whoever may see them. Plain SQL, because every submission asks: building
+        this query from its parts takes five times as long as running it.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _AHEAD,
+                {
+                    "lane": job.lane_class,
+                    "priority": job.priority,
+                    "position": job.position,
+                    "id": self.model._meta.pk.get_db_prep_value(job.pk, connection),
+                    "limit": at_most if at_most is not None else 2**31 - 1,
+                },
             )
-        )
-        return self.queued().filter(earlier)
+            ahead: int = cursor.fetchone()[0]
+        return ahead + 1 if at_most is None or ahead < at_most else None
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):
@@ -84,16 +97,20 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.filter(server_alias=server_alias, cleared_at__isnull=True)
 
     def last_outcomes(self, job_id: Any, limit: int) -> list[str]:
-        """Return how the last ended attempts of a job ended, newest first."""
+        """Return how the last ended attempts of a job ended, newest first.
+
+        One that never reached the backend is no attempt (design §5): it breaks no row of others.
+        """
         rows: Iterable[str] = (
             self.filter(job_id=job_id, ended_at__isnull=False)
+            .exclude(outcome=Outcome.NEVER_REACHED)
             .order_by("-number")
             .values_list("outcome", flat=True)[:limit]
         )
         return list(rows)
 
 
-class EventQuerySet(_EventBase):
+class EventQuerySet(models.QuerySet["Event"]):
     def visible_to(self, actor: "Actor") -> Self:
         """Keep the public events and those of the jobs that this actor may see."""
         if actor.sees_all_jobs:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs import events
@@ -78,7 +78,10 @@ def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
     """Give a pending job to a server and open its attempt. Lease-fenced (protocol rule 1)."""
     _in_transaction()
     now = timezone.now()
-    won = Job.objects.filter(pk=job_id, status=Status.PENDING, deleted_at__isnull=True).update(
+    # Asked again here: since the lane chose it, the job may have been cancelled and retried, sent
+    # to another server, or put off.
+    due = Job.objects.due(now).filter(target_server_alias__in=["", server_alias])
+    won = due.filter(pk=job_id).update(
         status=Status.PROCESSING,
         server_alias=server_alias,
         started_at=now,
@@ -147,6 +150,9 @@ def end_attempt(
     """Close an open attempt; with `lane`, only if that lane follows it."""
     _in_transaction()
     now = timezone.now()
+    if connection.features.has_select_for_update:
+        # The order of locks is job, attempt everywhere, as in `cancel` (protocol rule 2).
+        Job.objects.select_for_update().filter(attempts=token).first()
     query = Attempt.objects.filter(token=token, ended_at__isnull=True)
     if lane is not None:
         query = query.filter(lane=lane)

@@ -1,0 +1,67 @@
+"""From a request's JSON to the fields of a server: types are checked here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dispatch.address import refuse, url_of
+
+__all__ = ["read_fields", "unknown_fields"]
+
+_TEXTS = ("alias", "app_type", "description", "interrupt")
+_SWITCHES = ("enabled", "paused")
+_READ_ONLY = {"healthy"}  # what GET shows and a client may send back
+_KNOWN = {*_TEXTS, *_SWITCHES, *_READ_ONLY, "apiUrl", "host", "port", "auth"}
+
+
+def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given fields under the names of `dispatch.services`; raise InvalidInput."""
+    fields: dict[str, Any] = {name: _text(body, name, name) for name in _TEXTS if name in body}
+    for name in _SWITCHES:
+        if name in body:
+            if not isinstance(body[name], bool):
+                raise refuse(name, "must be true or false.")
+            fields[name] = body[name]
+    url = _url(body)
+    if url is not None:
+        fields["url"] = url
+    return fields | _auth(body)
+
+
+def unknown_fields(body: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each field that is not taken."""
+    names = [name for name in body if name not in _KNOWN][:20]
+    return [f"{name[:60]} is not a field of a server and was ignored." for name in names]
+
+
+def _text(body: Mapping[str, Any], name: str, path: str) -> str:
+    if not isinstance(body[name], str):
+        raise refuse(path, "must be a text.")
+    return str(body[name])
+
+
+def _url(body: Mapping[str, Any]) -> str | None:
+    if "apiUrl" in body:
+        return _text(body, "apiUrl", "apiUrl")
+    if "host" not in body and "port" not in body:
+        return None
+    for name in ("host", "port"):
+        if name not in body:
+            raise refuse(name, "is missing.", "Send host and port, or apiUrl.")
+    port = body["port"]
+    if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) < 6:
+        port = int(port)
+    if type(port) is not int:
+        raise refuse("port", "must be a whole number.")
+    return url_of(_text(body, "host", "host"), port)
+
+
+def _auth(body: Mapping[str, Any]) -> dict[str, str]:
+    auth = body.get("auth")
+    if auth is None:
+        return {}
+    if not isinstance(auth, dict):
+        raise refuse("auth", "must be an object with username and password.")
+    if unknown := sorted(set(auth) - {"username", "password"}):
+        raise refuse(f"auth.{unknown[0][:60]}", "is not a field of auth.")
+    given = {name: value for name, value in auth.items() if value is not None}
+    return {name: _text(given, name, f"auth.{name}") for name in given}

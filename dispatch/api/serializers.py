@@ -1,0 +1,56 @@
+"""Servers as the contract emits them (contracts/api.md, v1 and v2 /servers)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Count
+
+from dispatch.address import host_and_port
+from dispatch.models import Server
+from jobs.models import Attempt, Job
+
+__all__ = ["emit_server", "emit_servers"]
+
+
+def emit_server(server: Server) -> dict[str, Any]:
+    """Return one server as v1 shows it; its password never leaves."""
+    return {
+        "alias": server.alias,
+        "apiUrl": server.url,
+        "app_type": server.app_type,
+        "description": server.description,
+        "enabled": server.enabled,
+        "healthy": server.is_healthy,
+    }
+
+
+def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
+    """Return these servers as v2 shows them, in a fixed number of queries.
+
+    `queue_length` counts the pending jobs that name the server or would be taken by it.
+    """
+    busy = set(Attempt.objects.open().values_list("server_alias", flat=True))
+    named: Counter[str] = Counter()
+    free: Counter[str] = Counter()
+    waiting = Job.objects.queued().order_by().values_list("target_server_alias", "app_type")
+    for alias, app_type, count in waiting.annotate(Count("pk")):
+        if alias:
+            named[alias] += count
+        else:
+            free[app_type] += count
+    return [
+        {
+            **emit_server(server),
+            "host": host_and_port(server.url)[0],
+            "port": host_and_port(server.url)[1],
+            "paused": server.paused,
+            "health": server.health,
+            "health_text": server.health_text,
+            "busy": server.alias in busy,
+            "queue_length": named[server.alias] + free[server.app_type],
+            "loaded_checkpoint": server.loaded_checkpoint or None,
+            "gpu": None,
+        }
+        for server in servers
+    ]

@@ -1,0 +1,288 @@
+"""Adding, changing and removing servers, while lanes drive them.
+
+Rows are changed by UPDATE of the named columns only: saving a whole row would write back a lease
+that a lane has taken since.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from dispatch import wake
+from dispatch.address import checked_alias, checked_url, refuse
+from dispatch.health import HealthReport, check
+from dispatch.models import Health, Interrupt, Inventory, Server
+from dispatch.secrets import seal
+from jobs import events
+from jobs.choices import Status
+from jobs.models import Attempt, Job, JobProgress
+from mobilesd.errors import Conflict, NotFound
+
+__all__ = [
+    "add_server",
+    "delete_server",
+    "edit_server",
+    "find_server",
+    "retire_demo",
+    "test_connection",
+]
+
+_MAX_DESCRIPTION = 500
+_MAX_USERNAME = 200
+_MAX_PASSWORD = 500
+
+# What is known of a backend, and no longer true of the one at another address.
+_FORGOTTEN: dict[str, Any] = {
+    "health": Health.UNKNOWN,
+    "health_text": "",
+    "health_since": None,
+    "checked_at": None,
+    "probe_at": None,
+    "failures_in_row": 0,
+    "loaded_checkpoint": "",
+    "poisoned_by": "",
+}
+
+
+def find_server(alias: str) -> Server:
+    """Return a server; raise NotFound (`server_not_found`)."""
+    server = Server.objects.filter(alias=alias).first()
+    if server is None:
+        raise NotFound(
+            f"There is no server {alias[:64]!r}.",
+            error="server_not_found",
+            hint="GET /api/v1/servers lists them.",
+        )
+    return server
+
+
+def add_server(
+    *,
+    alias: str,
+    url: str,
+    app_type: str = "",
+    description: str = "",
+    username: str = "",
+    password: str = "",
+    enabled: bool = True,
+) -> Server:
+    """Add a server and let the running system use it at once.
+
+    The demo server is disabled in the same transaction, and its pending jobs go to any server.
+    Raises InvalidInput, or Conflict (`already_exists`).
+    """
+    server = Server(
+        alias=checked_alias(alias.strip()),
+        url=checked_url(url),
+        app_type=_checked_app_type(app_type or settings.DEFAULT_APP_TYPE),
+        description=_checked_text("description", description, _MAX_DESCRIPTION),
+        username=_checked_username(username),
+        sealed_password=_sealed(password),
+        enabled=enabled,
+    )
+    try:
+        with transaction.atomic():
+            _refuse_twin(server.url, alias=server.alias)
+            server.save(force_insert=True)
+            retire_demo()
+            _use_now(server)
+    except IntegrityError:  # another request added the same alias a moment earlier
+        raise _exists("alias", f"There is a server {server.alias!r} already.") from None
+    return server
+
+
+def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
+    """Change some fields of a server: url, app_type, description, username, password, enabled,
+    paused, interrupt.
+
+    A password is kept unless `password` is given; "" removes it. Raises NotFound, InvalidInput,
+    or Conflict (another server has the address; the old address still has work of ours).
+    """
+    values = _checked_changes(changes)
+    with transaction.atomic():
+        server = _locked(alias)
+        moved = any(
+            values.get(name, getattr(server, name)) != getattr(server, name)
+            for name in ("url", "app_type")
+        )
+        if moved:
+            _refuse_twin(values.get("url", server.url), alias=alias, editing=True)
+            _refuse_if_at_work(server, "change its address or app type")
+        if moved or {"username", "sealed_password"} & set(values):
+            values |= _FORGOTTEN
+        if moved:
+            Inventory.objects.filter(server=server).delete()
+        if values:
+            Server.objects.filter(pk=server.pk).update(**values)
+        server.refresh_from_db()
+        _use_now(server, ask="checked_at" in values)
+    return server
+
+
+def delete_server(alias: str) -> None:
+    """Remove a server; the jobs that name it stay and say so (design §5).
+
+    Raises NotFound, or Conflict while the backend has, or may have, work of ours.
+    """
+    with transaction.atomic():
+        server = _locked(alias)
+        _refuse_if_at_work(server, "delete it")
+        server.delete()
+        _tell(alias, "removed")
+        # Jobs of its app type may wait for another reason now.
+        wake.bump(app_type=server.app_type, enabled=True)
+
+
+def test_connection(server: Server, *, timeout: float = 5) -> HealthReport:
+    """Ask a server how it is, store what it says, and return it."""
+    return check(server, timeout=timeout)
+
+
+# --- Checks -------------------------------------------------------------------------------
+
+
+def _checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    readers: dict[str, Callable[[Any], Any]] = {
+        "url": checked_url,
+        "app_type": _checked_app_type,
+        "description": lambda text: _checked_text("description", text, _MAX_DESCRIPTION),
+        "username": _checked_username,
+        "enabled": bool,
+        "paused": bool,
+        "interrupt": _checked_interrupt,
+    }
+    values = {name: readers[name](value) for name, value in changes.items() if name in readers}
+    if "password" in changes:
+        values["sealed_password"] = _sealed(changes["password"])
+    return values
+
+
+def _checked_app_type(app_type: str) -> str:
+    known = list(settings.DISPATCHERS)
+    if app_type not in known:
+        raise refuse("app_type", f"must be one of {', '.join(known)}, not {app_type[:60]!r}.")
+    return app_type
+
+
+def _checked_interrupt(word: str) -> str:
+    if word not in Interrupt.values:
+        raise refuse("interrupt", f"must be one of {', '.join(Interrupt.values)}.")
+    return word
+
+
+def _checked_text(name: str, text: str, longest: int) -> str:
+    text = text.strip()
+    if len(text) > longest:
+        raise refuse(name, f"is longer than {longest} characters.")
+    return text
+
+
+def _checked_username(text: str) -> str:
+    if ":" in text or not text.isprintable():
+        raise refuse("auth.username", "must not hold a colon or control characters.")
+    return _checked_text("auth.username", text, _MAX_USERNAME)
+
+
+def _sealed(password: str) -> str:
+    if len(password) > _MAX_PASSWORD:
+        raise refuse("auth.password", f"is longer than {_MAX_PASSWORD} characters.")
+    return seal(password) if password else ""
+
+
+def _exists(name: str, message: str, hint: str = "") -> Conflict:
+    return Conflict(message, error="already_exists", fields={name: [message]}, hint=hint)
+
+
+def _refuse_twin(url: str, *, alias: str, editing: bool = False) -> None:
+    if not editing and (twin := Server.objects.filter(alias__iexact=alias).first()):
+        raise _exists(
+            "alias",
+            f"There is a server {twin.alias!r} already.",
+            "Choose another alias, or change that server.",
+        )
+    # Two lanes that drive one backend would interrupt and out-wait each other.
+    others = Server.objects.filter(url=url, demo=False)
+    if twin := others.exclude(alias=alias).first():
+        raise _exists(
+            "apiUrl",
+            f"The server {twin.alias!r} has this address already.",
+            "One address is one server. Change or delete the other one first.",
+        )
+
+
+def _locked(alias: str) -> Server:
+    # SQLite has the write lock from BEGIN on; elsewhere a claim waits for this row's lock.
+    Server.objects.select_for_update().filter(alias=alias).first()
+    return find_server(alias)
+
+
+def _refuse_if_at_work(server: Server, what: str) -> None:
+    attempts = list(Attempt.objects.uncleared(server.alias).select_related("job"))
+    if not attempts:
+        return
+    running = [attempt for attempt in attempts if attempt.ended_at is None]
+    if not running:
+        message = f"A cancelled picture may still be running on {server.alias}."
+        hint = f"Wait until the server is rid of it, then {what}."
+    else:
+        seconds = _seconds_left(running)
+        left = f" (about {seconds:.0f} s left)" if seconds is not None else ""
+        message = f"{server.alias} is making a picture{left}."
+        hint = f"Pause the server and wait, or cancel the job; then {what}."
+    raise Conflict(
+        message,
+        hint=hint,
+        extra={"jobs": [str(attempt.job_id) for attempt in attempts]},
+    )
+
+
+def _seconds_left(running: list[Attempt]) -> float | None:
+    rows = JobProgress.objects.filter(job__in=[attempt.job_id for attempt in running])
+    now = timezone.now()
+    left = [
+        max(0.0, row.eta_seconds - (now - row.updated_at).total_seconds())
+        for row in rows
+        if row.eta_seconds is not None
+    ]
+    return sum(left) if left else None
+
+
+# --- Effects ------------------------------------------------------------------------------
+
+
+def retire_demo() -> None:
+    """Disable the demo server; call it inside the transaction of what takes its place."""
+    demos = list(Server.objects.filter(demo=True).values_list("alias", flat=True))
+    if not demos:
+        return
+    Server.objects.filter(demo=True, enabled=True).update(enabled=False)
+    Job.objects.filter(
+        status=Status.PENDING, deleted_at__isnull=True, target_server_alias__in=demos
+    ).update(target_server_alias="", updated_at=timezone.now())
+    for alias in demos:
+        wake.bump(alias=alias)
+        _tell(alias, Health.UNKNOWN)
+
+
+def _use_now(server: Server, *, ask: bool = True) -> None:
+    """Wake or start the server's lane and ask how it is, as soon as this commits."""
+    _tell(server.alias, server.health)
+    wake.bump(pk=server.pk)
+    if ask and server.enabled:
+        transaction.on_commit(lambda: _ask(server.pk))
+
+
+def _ask(server_id: int) -> None:
+    from django_q.tasks import async_task
+
+    async_task("dispatch.tasks.probe_server", server_id, cluster="background")
+
+
+def _tell(alias: str, health: str) -> None:
+    busy = Attempt.objects.open().filter(server_alias=alias).exists()
+    events.emit(
+        "server.status", events.ServerStatus(alias=alias, health=health, busy=busy), public=True
+    )

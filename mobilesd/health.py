@@ -1,0 +1,83 @@
+"""Is it up, is it healthy, is it ready: for load balancers, scripts and people. No sign-in."""
+
+import json
+import logging
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from jobs.models import Job
+
+__all__ = ["healthz", "readyz", "status", "trouble"]
+
+logger = logging.getLogger(__name__)
+
+_applied = False  # once all migrations are applied they stay so for this process
+
+
+@require_safe
+def status(request: HttpRequest) -> HttpResponse:
+    """Answer, and nothing else: the process takes requests."""
+    return HttpResponse("ok\n", content_type="text/plain; charset=utf-8")
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Tell whether this process can read the database."""
+    try:
+        Job.objects.exists()
+    except DatabaseError:
+        logger.exception("the database can't be read")
+        return _answer("unhealthy", ["The database can't be read."])
+    return _answer("healthy", [])
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Tell whether the whole installation can work, and if not, why."""
+    problems = [found for found in (_database(), trouble()) if found]
+    return _answer("not ready" if problems else "ready", problems)
+
+
+def _answer(word: str, problems: list[str]) -> JsonResponse:
+    answer = JsonResponse({"status": word, "problems": problems}, status=503 if problems else 200)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def trouble() -> str:
+    """Return the sentence that the supervisor wrote about its children, or ""."""
+    file = Path(settings.RUN_DIR) / "supervisor.json"
+    try:
+        said = json.loads(file.read_text(encoding="utf-8")).get("trouble")
+    except FileNotFoundError:
+        return ""  # each process was started by hand or by another supervisor
+    except (OSError, ValueError, AttributeError):
+        return "The supervisor's state can't be read."
+    return str(said) if said else ""
+
+
+def _database() -> str:
+    global _applied
+    try:
+        if not _applied:
+            executor = MigrationExecutor(connection)
+            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                return "The database lacks migrations. Run `manage.py migrate`."
+            _applied = True
+        with transaction.atomic(), connection.cursor() as cursor:
+            # On SQLite the BEGIN alone took the write lock, which is the test.
+            if connection.vendor == "postgresql":
+                cursor.execute("SHOW transaction_read_only")
+                if cursor.fetchone()[0] == "on":
+                    return "The database is read-only."
+    except DatabaseError as error:
+        if "locked" in str(error):
+            return ""  # busy is no trouble
+        logger.exception("the database can't be written")
+        return "The database can't be written."
+    return ""

@@ -1,0 +1,122 @@
+"""Lists in pages: by offset, or by a cursor that stays true while rows come and go.
+
+Rows are ordered by `created_at`, ties by `id` (contracts/api.md, "Lists").
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, Q, QuerySet
+
+from mobilesd.errors import InvalidInput
+
+__all__ = ["EXACT_TOTAL", "Page", "PageRequest", "paginate"]
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+MAX_OFFSET = 1_000_000
+EXACT_TOTAL = 10_000
+
+_Row = TypeVar("_Row", bound=Model)
+
+
+def _refuse(name: str, why: str) -> InvalidInput:
+    return InvalidInput(f"{name} {why}.", fields={name: [f"{name} {why}."]})
+
+
+def _number(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = query.get(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+        raise _refuse(name, f"must be a whole number from {low} to {high}, not {text[:40]!r}")
+    return int(text)
+
+
+def _read_cursor(text: str) -> tuple[datetime, UUID]:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+        moment, _, row_id = raw.partition("|")
+        at = datetime.fromisoformat(moment)
+        if at.tzinfo is None:
+            raise ValueError(moment)
+        return at, UUID(row_id)
+    except (ValueError, binascii.Error):
+        raise _refuse("cursor", "must be a next_cursor that this API gave out") from None
+
+
+def _write_cursor(row: Any) -> str:
+    raw = f"{row.created_at.isoformat()}|{row.pk}".encode("ascii")
+    return base64.urlsafe_b64encode(raw).decode("ascii").rstrip("=")
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """Which part of a list somebody wants."""
+
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    descending: bool = True
+    after: tuple[datetime, UUID] | None = None
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Self:
+        """Read limit, offset or cursor, and order; raise InvalidInput that names the field."""
+        order = query.get("order") or "desc"
+        if order not in {"asc", "desc"}:
+            raise _refuse("order", f"must be asc or desc, not {order[:40]!r}")
+        cursor = query.get("cursor") or ""
+        offset = _number(query, "offset", 0, 0, MAX_OFFSET)
+        if cursor and offset:
+            raise _refuse("cursor", "can't be combined with offset")
+        return cls(
+            limit=_number(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
+            offset=offset,
+            descending=order == "desc",
+            after=_read_cursor(cursor) if cursor else None,
+        )
+
+
+@dataclass(frozen=True)
+class Page(Generic[_Row]):
+    """One part of a list; `total` is exact up to EXACT_TOTAL and stays there above it."""
+
+    rows: Sequence[_Row]
+    total: int
+    total_is_exact: bool
+    next_cursor: str | None
+
+    def counts(self) -> dict[str, Any]:
+        """Return the fields that every list answer has beside its rows."""
+        return {
+            "total": self.total,
+            "total_is_exact": self.total_is_exact,
+            "next_cursor": self.next_cursor,
+        }
+
+
+def paginate(rows: QuerySet[_Row], wanted: PageRequest) -> Page[_Row]:
+    """Return one page of the rows, in two queries whose cost does not grow with the table."""
+    counted = rows.order_by().values("pk")[: EXACT_TOTAL + 1].count()
+    sign = "-" if wanted.descending else ""
+    part = rows.order_by(f"{sign}created_at", f"{sign}id")
+    if wanted.after is not None:
+        at, row_id = wanted.after
+        side = "lt" if wanted.descending else "gt"
+        # The first condition is what the index can use; the second decides ties.
+        part = part.filter(**{f"created_at__{side}e": at}).filter(
+            Q(**{f"created_at__{side}": at}) | Q(**{f"id__{side}": row_id})
+        )
+    found = list(part[wanted.offset : wanted.offset + wanted.limit + 1])
+    shown = found[: wanted.limit]
+    return Page(
+        rows=shown,
+        total=min(counted, EXACT_TOTAL),
+        total_is_exact=counted <= EXACT_TOTAL,
+        next_cursor=_write_cursor(shown[-1]) if len(found) > wanted.limit else None,
+    )

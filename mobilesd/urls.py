@@ -1,0 +1,25 @@
+"""All routes: the API first, then the pages."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+
+from mobilesd import health
+from mobilesd.http import unknown_api_path
+
+urlpatterns = [
+    path("status", health.status),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("", include("jobs.urls")),
+    path("", include("dispatch.urls")),
+    path("", include("gallery.urls")),
+    path("", include("apikeys.urls")),
+    # Also with DEBUG on, where Django would show its own page for an unknown path.
+    re_path(r"^api(?:/.*)?$", unknown_api_path),
+    path("admin/", admin.site.urls),
+    path("", include("mobilesd.pages")),
+]
+
+handler400 = "mobilesd.http.bad_request"
+handler404 = "mobilesd.http.not_found"
+handler500 = "mobilesd.http.server_error"
