@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from django.db import DatabaseError, transaction
+from django.db import IntegrityError, transaction
 
 from dispatch import inventory, standing, wake
 from dispatch.dispatchers.base import BackendError, Dispatcher, NeverReached
@@ -19,7 +19,6 @@ class HealthReport:
 
     health: str
     text: str
-    version: str
     latency_ms: float
 
 
@@ -40,7 +39,7 @@ def check(server: Server, *, timeout: float = 5) -> HealthReport:
                 wake.bump(pk=server.pk)
         if probe.health == Health.HEALTHY:
             refresh(server, dispatcher)
-        return HealthReport(probe.health, probe.text, probe.version, latency)
+        return HealthReport(probe.health, probe.text, latency)
     finally:
         dispatcher.close()
 
@@ -52,11 +51,11 @@ def refresh(server: Server, dispatcher: Dispatcher) -> bool:
         found = dispatcher.inventory()
     except (BackendError, NeverReached):
         return False
-    with transaction.atomic():
-        try:
+    try:
+        with transaction.atomic():
             changed = inventory.save(server, found)
-        except DatabaseError:  # the server was deleted meanwhile
-            return False
-        if changed:
-            wake.bump(pk=server.pk)
+            if changed:
+                wake.bump(pk=server.pk)
+    except IntegrityError:  # the server was deleted meanwhile
+        return False
     return changed

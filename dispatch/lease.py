@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 
 import psutil
 from django.conf import settings
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, Error, connection, connections, transaction
 from django.utils import timezone
 
 from dispatch.models import Server
@@ -33,6 +34,7 @@ __all__ = [
     "live_count",
     "process_gone",
     "take",
+    "this_host",
 ]
 
 log = logging.getLogger(__name__)
@@ -50,12 +52,29 @@ def _own_start(pid: int) -> float:
     return float(psutil.Process(pid).create_time())
 
 
+@lru_cache(maxsize=1)
+def this_host() -> str:
+    """Return where a process id means something: the host and, in a container, its namespace.
+
+    Containers may share the host's name and not its processes: a living lane in one would look
+    gone in the other.
+    """
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink().name
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()} {namespace}".strip()[:255]
+
+
 def process_gone(server: Server) -> bool:
     """Tell whether the lease's process surely ended: only its own host can know."""
-    if server.lane_host != socket.gethostname() or server.lane_pid is None:
+    if server.lane_host != this_host() or server.lane_pid is None:
         return False
     try:
-        started = psutil.Process(server.lane_pid).create_time()
+        process = psutil.Process(server.lane_pid)
+        started = process.create_time()
+        if process.status() == psutil.STATUS_ZOMBIE:  # killed, and not yet buried by its parent
+            return True
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
@@ -156,7 +175,7 @@ class Lease:
                 if not self.renew():
                     self._stopped.set()
                 return
-            except DatabaseError as error:
+            except Error as error:
                 log.warning("heartbeat of server %s: %s", self.server_id, error)
                 connection.close()
                 self._shorten_busy_wait()
@@ -192,7 +211,7 @@ def take(server_id: int, sighting: Sighting | None = None) -> Lease | None:
             pk=server_id, lane_token=server.lane_token, heartbeat_at=server.heartbeat_at
         ).update(
             lane_token=token,
-            lane_host=socket.gethostname(),
+            lane_host=this_host(),
             lane_pid=os.getpid(),
             lane_started=_own_start(os.getpid()),
             heartbeat_at=timezone.now(),

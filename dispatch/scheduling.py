@@ -5,9 +5,10 @@ The reason shown to people and the decision come from the same `hindrance`, so t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from uuid import UUID
 
-from models_catalog.resolve import KnownModel, resolve
+from models_catalog.resolve import KnownModel, ModelIndex, model_key
 
 __all__ = [
     "PATIENCE_LOADS",
@@ -23,6 +24,8 @@ __all__ = [
 # A job waits for grouped work at most this many model loads (design §7): nothing starves.
 PATIENCE_LOADS = 3
 DEFAULT_LOAD_SECONDS = 20.0
+# What a job is taken to last while it waits behind others at a server that has its model.
+RUN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,23 @@ class ServerState:
     busy: bool = False
     has_lane: bool = True
 
-    def listed(self, checkpoint: str) -> KnownModel | None:
-        """Return the listed checkpoint that a name means here."""
-        return resolve(checkpoint, self.checkpoints or ())
+    @cached_property
+    def index(self) -> ModelIndex:
+        """Return the listed checkpoints by name: hundreds of jobs are looked up in them."""
+        return ModelIndex(self.checkpoints or ())
+
+    @cached_property
+    def _loaded_model(self) -> KnownModel | None:
+        return self.index.find(self.loaded)
 
     def has_loaded(self, checkpoint: str) -> bool:
         """Tell whether a job with this checkpoint runs without a model load."""
         if not checkpoint:
             return True  # it takes whatever is loaded
-        if not self.loaded:
-            return False
-        wanted = self.listed(checkpoint)
-        loaded = self.listed(self.loaded)
-        if wanted is None or loaded is None:
-            return wanted is None and loaded is None and checkpoint == self.loaded
-        return wanted.name == loaded.name
+        wanted = self.index.find(checkpoint)
+        if wanted is None or self._loaded_model is None:
+            return wanted is self._loaded_model and model_key(checkpoint) == model_key(self.loaded)
+        return wanted.name == self._loaded_model.name
 
 
 @dataclass(frozen=True)
@@ -117,30 +122,49 @@ def hindrance(job: Candidate, server: ServerState) -> Hindrance | None:
             f"{server.alias} is offline. {text}",
             "Start the server, or test the connection.",
         )
-    if job.checkpoint and server.checkpoints is not None and server.listed(job.checkpoint) is None:
-        return Hindrance(
-            "model_missing",
-            f"{server.alias} does not have the checkpoint {job.checkpoint}.",
-            "Copy the file to the server, or choose another checkpoint.",
-        )
+    if job.checkpoint and server.checkpoints is not None:
+        return _checkpoint_missing(job.checkpoint, server)
     return None
 
 
+def _checkpoint_missing(checkpoint: str, server: ServerState) -> Hindrance | None:
+    if server.index.find(checkpoint) is not None:
+        return None
+    several = [model.name for model in server.index.matches(checkpoint)]
+    if several:
+        return Hindrance(
+            "model_missing",
+            f"{server.alias} has several checkpoints called {checkpoint}.",
+            f"Choose one of them: {', '.join(several[:3])}.",
+        )
+    return Hindrance(
+        "model_missing",
+        f"{server.alias} does not have the checkpoint {checkpoint}.",
+        "Copy the file to the server, or choose another checkpoint.",
+    )
+
+
 def _better_elsewhere(
-    job: Candidate, server: ServerState, others: Sequence[ServerState]
+    job: Candidate, server: ServerState, others: Sequence[ServerState], left_to: Mapping[UUID, str]
 ) -> ServerState | None:
-    """Return the server that has the model loaded and is free before a load here would end."""
+    """Return the server that has the model loaded and begins before a load here would end.
+
+    Jobs that are left to a server queue up there, each for RUN_SECONDS: else an idle server
+    would leave a whole queue to it.
+    """
     if job.target or server.has_loaded(job.checkpoint):
         return None
-    best: ServerState | None = None
-    for other in others:
-        if other.alias == server.alias or hindrance(job, other) is not None:
-            continue
-        if not other.has_lane or not other.has_loaded(job.checkpoint):
-            continue
-        if other.free_in < server.load_seconds and (best is None or other.free_in < best.free_in):
-            best = other
-    return best
+    left = list(left_to.values())
+    waits = {
+        (other.free_in + RUN_SECONDS * left.count(other.alias), other.alias): other
+        for other in others
+        if other.alias != server.alias
+        and other.has_lane
+        and hindrance(job, other) is None
+        and other.has_loaded(job.checkpoint)
+    }
+    soonest = min(waits, default=None)
+    return waits[soonest] if soonest and soonest[0] < server.load_seconds else None
 
 
 def choose(
@@ -149,24 +173,23 @@ def choose(
     """Choose the next job of a server.
 
     Order: class and priority first, strictly; inside these a job whose checkpoint is loaded goes
-    first, unless an older one has waited longer than PATIENCE_LOADS model loads.
+    first, but never before one that has waited longer than PATIENCE_LOADS model loads.
     """
     patience = PATIENCE_LOADS * server.load_seconds
     left_to: dict[UUID, str] = {}
-    group: tuple[int, int] | None = None
     first: Candidate | None = None
-    for job in sorted(candidates, key=lambda c: c.rank):
+    for job in sorted(candidates, key=lambda c: (c.rank, c.id)):
+        if first is not None and job.rank[:2] != first.rank[:2]:
+            break
         if hindrance(job, server) is not None:
             continue
-        if group is not None and job.rank[:2] != group:
-            break
-        if job.waited <= patience and (other := _better_elsewhere(job, server, others)):
+        impatient = job.waited > patience
+        if not impatient and (other := _better_elsewhere(job, server, others, left_to)):
             left_to[job.id] = other.alias
             continue
-        if first is None:
-            group, first = job.rank[:2], job
-            if job.waited > patience:
-                break
+        first = first or job
+        if impatient:
+            break
         if server.has_loaded(job.checkpoint):
             return Choice(job, left_to)
     return Choice(first, left_to)
@@ -201,8 +224,9 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Hindrance:
                 "Raise MOBILESD_LANES.",
             )
         names = " or ".join(server.alias for server in able[:2])
-        return Hindrance("server_busy", f"It is next when {names} is free.")
-    if len(fitting) > 1 and {h.code for h in found.values() if h} == {"model_missing"}:
+        return Hindrance("server_busy", f"It waits for its turn on {names}.")
+    nowhere = not any(server.index.matches(job.checkpoint) for server in fitting)
+    if len(fitting) > 1 and nowhere and {h.code for h in found.values() if h} == {"model_missing"}:
         return Hindrance(
             "model_missing",
             f"No server has the checkpoint {job.checkpoint}.",

@@ -43,7 +43,9 @@ def probe_delay(health: str, failures: int, since_seconds: float) -> float:
 def set_health(server_id: int, health: str, text: str = "") -> bool:
     """Store a server's health, with an event if it changed; call it in a transaction."""
     now = timezone.now()
-    server = Server.objects.get(pk=server_id)
+    server = Server.objects.filter(pk=server_id).first()
+    if server is None:  # deleted while it was being asked
+        return False
     changed = server.health != health
     since = server.health_since if server.health_since and not changed else now
     delay = probe_delay(health, server.failures_in_row, (now - since).total_seconds())
@@ -67,12 +69,17 @@ def set_health(server_id: int, health: str, text: str = "") -> bool:
     return changed
 
 
-def note_success(server_id: int, loaded_checkpoint: str) -> None:
+def note_success(server_id: int, loaded_checkpoint: str, version: str = "") -> None:
     """Note a finished run: nothing failed in a row, and this checkpoint is loaded now."""
     values: dict[str, object] = {"failures_in_row": 0, "poisoned_by": ""}
     if loaded_checkpoint:
         values["loaded_checkpoint"] = loaded_checkpoint
+    if version:
+        values["version"] = version[:100]
     Server.objects.filter(pk=server_id).update(**values)
+    if Server.objects.filter(pk=server_id, health=Health.ASIDE).exists():
+        # Two answers came at once, and the one that was read first was the error.
+        set_health(server_id, Health.HEALTHY)
 
 
 def note_failure(server_id: int) -> bool:

@@ -4,13 +4,22 @@ A kick is a django-q2 task that only says "look": a lost or doubled one costs ti
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
-from dispatch.models import Server
-from jobs.signals import attempt_cancelled, job_waiting
+from dispatch.models import Health, Server
+from jobs.signals import attempt_cancelled, job_waiting, job_watched
+
+# How long one sign of a watcher counts; the page renews it every few seconds.
+WATCHED_SECONDS = 15
+
+# A lane could do nothing on a server that is known to be down; the probe that finds it up again
+# kicks. Without this each submission meanwhile would pay for a task in vain.
+_ABLE = (Health.HEALTHY, Health.UNKNOWN)
 
 __all__ = ["bump", "connect", "kick", "wake_all"]
 
@@ -23,9 +32,12 @@ def kick(server_id: int) -> None:
 
 
 def _kick_sleeping(server_ids: Iterable[int]) -> None:
-    for server_id in Server.objects.filter(
-        pk__in=list(server_ids), lane_token__isnull=True
-    ).values_list("pk", flat=True):
+    able = Server.objects.filter(
+        pk__in=list(server_ids),
+        lane_token__isnull=True,
+        health__in=_ABLE,
+    )
+    for server_id in able.values_list("pk", flat=True):
         kick(server_id)
 
 
@@ -35,11 +47,28 @@ def bump(**which: Any) -> None:
     Servers whose lease is free get a kick after the commit. A lease whose lane has died looks
     taken here: the sweep finds that within seconds.
     """
-    server_ids = list(Server.objects.filter(**which).values_list("pk", flat=True))
-    if not server_ids:
+    rows = Server.objects.filter(**which).order_by("pk")
+    found = list(rows.values_list("pk", "lane_token", "health"))
+    if not found:
+        return
+    server_ids = [pk for pk, _, _ in found]
+    # With locks by row, a caller that holds its job's would wait here for a lane that holds its
+    # server's and waits for the job: there each server is woken on its own, after the commit. The
+    # UPDATE still comes before the look at the lease: it waits for a lane that is just releasing.
+    if connection.features.has_select_for_update:
+        transaction.on_commit(lambda: _raise_one_by_one(server_ids))
+        transaction.on_commit(lambda: _kick_sleeping(server_ids))
         return
     Server.objects.filter(pk__in=server_ids).update(wake_seq=F("wake_seq") + 1)
-    transaction.on_commit(lambda: _kick_sleeping(server_ids))
+    # The write lock is ours until the commit, so no lane releases its lease after this look.
+    asleep = [pk for pk, lane, health in found if lane is None and health in _ABLE]
+    if asleep:
+        transaction.on_commit(lambda: _kick_sleeping(asleep))
+
+
+def _raise_one_by_one(server_ids: Iterable[int]) -> None:
+    for server_id in server_ids:
+        Server.objects.filter(pk=server_id).update(wake_seq=F("wake_seq") + 1)
 
 
 def wake_all() -> None:
@@ -58,7 +87,13 @@ def _on_attempt_cancelled(server_alias: str, **_: object) -> None:
     bump(alias=server_alias)
 
 
+def _on_job_watched(server_alias: str, **_: object) -> None:
+    until = timezone.now() + timedelta(seconds=WATCHED_SECONDS)
+    Server.objects.filter(alias=server_alias).update(watched_until=until)
+
+
 def connect() -> None:
     """Listen to the signals of the jobs app."""
     job_waiting.connect(_on_job_waiting, dispatch_uid="dispatch.wake.job_waiting")
     attempt_cancelled.connect(_on_attempt_cancelled, dispatch_uid="dispatch.wake.cancelled")
+    job_watched.connect(_on_job_watched, dispatch_uid="dispatch.wake.watched")

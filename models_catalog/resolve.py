@@ -5,13 +5,15 @@ to the models folder, a stem or a hash (contracts/forge.md, "Checkpoints").
 """
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-__all__ = ["KnownModel", "loras_in_prompt", "model_key", "resolve"]
+__all__ = ["KnownModel", "ModelIndex", "bare_name", "loras_in_prompt", "model_key", "resolve"]
 
-_TRAILING_HASH = re.compile(r"\s*\[[0-9a-fA-F]{6,64}\]\s*$")
+_TRAILING_HASH = re.compile(r"\s*\[([0-9a-fA-F]{6,64})\]\s*$")
+_HASH = re.compile(r"[0-9a-f]{10,64}")
+_EXTENSION = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$", re.IGNORECASE)
 _LORA = re.compile(r"<lora:([^:>]+)(?::([^>]*))?>")
 
 
@@ -30,31 +32,88 @@ def model_key(name: str) -> str:
     return _TRAILING_HASH.sub("", name).replace("\\", "/").strip().lower()
 
 
-def resolve(name: str, known: Sequence[KnownModel]) -> KnownModel | None:
-    """Return the model that a name means, or None; an ambiguous stem means none.
+def bare_name(name: str) -> str:
+    """Return a model's name without folder and extension: a dot in a name is no extension."""
+    return _EXTENSION.sub("", name.replace("\\", "/").rpartition("/")[2])
 
-    The full relative path wins over a hash, a hash over other names, these over a bare stem.
+
+class ModelIndex:
+    """Finds the listed model that a name means; made once for many look-ups.
+
+    The full relative path wins over the path without extension, that over a hash, a hash over
+    other names, these over a file name, and that over a bare stem.
     """
-    wanted = model_key(name)
-    if not wanted:
-        return None
-    for model in known:
-        if model_key(model.name) == wanted:
-            return model
-    for model in known:
-        hashes = {model.short_hash.lower(), model.sha256.lower()} - {""}
-        if wanted in hashes or (len(wanted) >= 10 and model.sha256.lower().startswith(wanted)):
-            return model
-    for model in known:
-        if wanted in {model_key(other) for other in model.other_names}:
-            return model
-    wanted_path = PurePosixPath(wanted)
-    by_file = [m for m in known if PurePosixPath(model_key(m.name)).name == wanted_path.name]
-    by_stem = [m for m in known if PurePosixPath(model_key(m.name)).stem == wanted]
-    for matches in (by_file if "/" not in wanted else [], by_stem):
-        if len(matches) == 1:
-            return matches[0]
-    return None
+
+    def __init__(self, known: Iterable[KnownModel]) -> None:
+        self._known = tuple(known)
+        self._levels: tuple[dict[str, list[KnownModel]], ...] = tuple(
+            defaultdict(list) for _ in range(6)
+        )
+        for model in self._known:
+            for level, forms in zip(self._levels, _forms(model), strict=True):
+                for form in forms - {""}:
+                    level[form].append(model)
+
+    def find(self, name: str) -> KnownModel | None:
+        """Return the model that a name means, or None; an ambiguous name means none."""
+        found = self.matches(name)
+        exact = [model for model in found if model.name == name]
+        if len(exact) == 1:
+            return exact[0]  # two files may differ in case only
+        same = len(found) == 1 or len({model.sha256 or model for model in found}) == 1
+        return found[0] if same else None
+
+    def matches(self, name: str) -> Sequence[KnownModel]:
+        """Return all models that a name may mean; those with the same hash are the same file.
+
+        A hash behind the name says which file was meant, also after that was renamed; a file of
+        the same name and another hash is another model.
+        """
+        key, wanted_hash = model_key(name), _hash_behind(name)
+        if wanted_hash and (same := self._by_hash(wanted_hash)):
+            return [model for model in same if model_key(model.name) == key] or same
+        for place, level in enumerate(self._levels):
+            found = level.get(key) or (self._by_hash(key) if place == _HASH_LEVEL else ())
+            if found:
+                return [model for model in found if not _contradicts(model, wanted_hash)]
+        return ()
+
+    def _by_hash(self, wanted: str) -> Sequence[KnownModel]:
+        if found := self._levels[_HASH_LEVEL].get(wanted):
+            return found
+        if not _HASH.fullmatch(wanted):
+            return ()
+        return [model for model in self._known if model.sha256.lower().startswith(wanted)]
+
+
+_HASH_LEVEL = 2
+
+
+def _forms(model: KnownModel) -> Iterator[set[str]]:
+    path = model_key(model.name)
+    bare = _EXTENSION.sub("", path)
+    yield {path}
+    yield {bare}
+    yield {model.short_hash.lower(), model.sha256.lower()}
+    yield {model_key(other) for other in model.other_names}
+    yield {path.rpartition("/")[2]}
+    yield {bare.rpartition("/")[2]}
+
+
+def _hash_behind(name: str) -> str:
+    found = _TRAILING_HASH.search(name)
+    return found.group(1).lower() if found else ""
+
+
+def _contradicts(model: KnownModel, wanted_hash: str) -> bool:
+    # Hashes of another length are of another kind (the old 8-digit ones) and prove nothing.
+    known = model.short_hash.lower()
+    return len(known) == len(wanted_hash) and known != wanted_hash
+
+
+def resolve(name: str, known: Sequence[KnownModel]) -> KnownModel | None:
+    """Return the model that a name means, or None (see `ModelIndex`, for many look-ups)."""
+    return ModelIndex(known).find(name)
 
 
 def loras_in_prompt(prompt: str) -> list[str]:

@@ -4,6 +4,7 @@ Lanes know only these types; a new app type is one more class in the registry.
 """
 
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -100,6 +101,14 @@ class Address:
     username: str = ""
     password: str = field(default="", repr=False)
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """Return the header of Basic authentication; nothing without a user name."""
+        if not self.username:
+            return {}
+        pair = f"{self.username}:{self.password}".encode()
+        return {"Authorization": "Basic " + b64encode(pair).decode("ascii")}
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -107,9 +116,7 @@ class Probe:
 
     health: str
     text: str = ""
-    version: str = ""
     has_task_ids: bool = True
-    running_foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,11 +166,12 @@ class Answer:
 class Progress:
     """How far an attempt is. `fraction` 0..1; `eta` in seconds, None when unknown.
 
-    `active`: it is the one that runs. `sampling`: at least one step is done.
-    `interrupted`: the backend says that somebody interrupted what runs.
+    `active`: it is the one that runs; `waiting`: it stands behind others. `sampling`: at least
+    one step is done. `interrupted`: the backend says that somebody interrupted what runs.
     """
 
     active: bool = False
+    waiting: bool = False
     fraction: float = 0.0
     eta: float | None = None
     sampling: bool = False

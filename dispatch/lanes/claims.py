@@ -5,8 +5,6 @@ import queue
 import time
 from dataclasses import replace
 
-from jobs.inputs import restore
-
 from dispatch.candidates import candidates_for, server_states
 from dispatch.dispatchers.base import BackendError, Dispatcher, ErrorClass, Order, Request
 from dispatch.dispatchers.registry import dispatcher_for
@@ -17,7 +15,8 @@ from dispatch.lease import Lease
 from dispatch.models import Server, Timing
 from dispatch.scheduling import Candidate, choose
 from jobs import transitions
-from jobs.models import Job
+from jobs.inputs import restore
+from jobs.models import Attempt, Job
 
 __all__ = ["Claimer"]
 
@@ -48,21 +47,27 @@ class Claimer:
         candidates = candidates_for(server, loaded or server.loaded_checkpoint)
         if not candidates:
             return None
-        states = server_states()
-        own = next((state for state in states if state.alias == server.alias), None)
-        if own is None:
-            return None
+        rivals = Server.objects.filter(enabled=True, app_type=server.app_type)
+        own, *others = server_states([server, *rivals.exclude(pk=server.pk)])
         if loaded:
             own = replace(own, loaded=loaded)
-        return choose(own, candidates, [s for s in states if s.alias != server.alias]).candidate
+        return choose(own, candidates, others).candidate
 
-    def start(self, candidate: Candidate) -> Run | None:
-        """Claim the job and send it; None if it is not ours after all, or could not be sent."""
+    def start(
+        self, candidate: Candidate, address: tuple[str, str, str], behind: Run | None
+    ) -> Run | None:
+        """Claim the job and send it; None if it is not ours after all, or could not be sent.
+
+        `address` is what the lane is connected to: a job sent elsewhere could not be followed.
+        `behind` is the run that this one is handed over behind.
+        """
         with self._lease.fenced():
             # Read under the fence's lock: a pause or removal that came first counts.
             server = Server.objects.get(pk=self._lease.server_id)
-            if not server.enabled or server.paused:
+            if not server.enabled or server.paused or server.address != address:
                 return None
+            if behind is not None and not Attempt.objects.open().filter(token=behind.token):
+                return None  # cancelled this moment: with company it could not be stopped
             attempt = transitions.claim(
                 candidate.id, server_alias=self._alias, lane=self._lease.token
             )
@@ -87,18 +92,29 @@ class Claimer:
         return run
 
     def _prepare(self, server: Server, job: Job, dispatcher: Dispatcher) -> Request:
+        inventory = self.inventory(server)
         try:
             params = restore(job.generation_params)
-        except FileNotFoundError as error:
+            order = Order(kind=job.kind, params=params, checkpoint=job.checkpoint)
+            return dispatcher.prepare(order, inventory)
+        except BackendError:
+            raise
+        except OSError as error:
             raise BackendError(
                 ErrorClass.PERMANENT,
                 "input_missing",
-                "A picture that belongs to this job is not on the disk any more.",
+                "A picture that belongs to this job can't be read from the disk any more.",
                 "Submit the job again with the picture.",
             ) from error
-        return dispatcher.prepare(
-            Order(kind=job.kind, params=params, checkpoint=job.checkpoint), self.inventory(server)
-        )
+        except Exception as error:
+            # A job that breaks our own code would otherwise end this lane, and then the next.
+            log.exception("preparing job %s", job.pk)
+            raise BackendError(
+                ErrorClass.PERMANENT,
+                "internal_error",
+                "MobileSD could not put this job into the server's words.",
+                "Please report it, with the lines of MobileSD's log that name this job.",
+            ) from error
 
     def inventory(self, server: Server) -> ServerInventory | None:
         """Return the server's lists, read from the database at most every 2 s."""

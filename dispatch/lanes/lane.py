@@ -4,15 +4,17 @@ import logging
 import queue
 import time
 
-from django.db import transaction
+from django.conf import settings
+from django.db import Error, InterfaceError, OperationalError, connection
 
 from dispatch import standing, wake
+from dispatch.candidates import candidates_for
 from dispatch.dispatchers.base import Answer, BackendError, Dispatcher, LostAnswer, NeverReached
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.health import refresh
-from dispatch.lanes import store
 from dispatch.lanes.claims import Claimer
 from dispatch.lanes.doze import Glance, Watcher
+from dispatch.lanes.drain import store_late_answers
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.pace import Pace
 from dispatch.lanes.recovery import adopt_all
@@ -41,8 +43,9 @@ class Lane:
         self._reporter = Reporter(lease)
         self._watcher = Watcher(lease.server_id)
         self._backend: Dispatcher = dispatcher_for(self._server)
-        self._address = (self._server.url, self._server.username, self._server.sealed_password)
+        self._address = self._server.address
         self._runs: list[Run] = []  # in the order in which they were sent
+        self._recovered = False
         self._task_ids = True
         self._leftovers: frozenset[str] = frozenset()
         now = time.monotonic()
@@ -50,28 +53,57 @@ class Lane:
         self._idle_since = now
         self._polled_at = self._orphans_at = self._stop_looked_at = 0.0
         self._seen_seq: int | None = None
-        self._choose_at = 0.0
+        self._choose_at = self._yield_at = 0.0
         self._stopping = self._draining = False
 
     def live(self) -> None:
         """Run the lane to its end; the lease is released or lost when this returns."""
         self._lease.start_heartbeat()
         try:
-            self._recover()
-            while self._turn():
+            while self._carry_on():
                 pass
         except LeaseLost:
             log.warning("lane of %s lost its lease", self._server.alias)
-            self._drain_without_lease()
+            store_late_answers(self._runs, self._finished, self._backend)
+        except Exception:
+            # Whatever broke here: the pictures in flight are worth waiting for, and the next
+            # lane must not have to wait until this lease looks stale.
+            log.exception("lane of %s", self._server.alias)
+            store_late_answers(self._runs, self._finished, self._backend)
+            self._release_if_ours()
+            raise
         finally:
             for run in self._runs:
                 run.abandon()
             self._lease.stop_heartbeat()
             self._backend.close()
 
+    def _carry_on(self) -> bool:
+        """Take one turn; a database that is busy, full or gone for a moment only delays it."""
+        try:
+            if not self._recovered:
+                self._recover()
+            return self._turn()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("lane of %s: %s", self._server.alias, error)
+        connection.close_if_unusable_or_obsolete()
+        self._watcher.forget()
+        self._recovered = False  # a claim may have failed half-way
+        self._lease.lost.wait(self._pace.breath)
+        return not stop_requested()
+
     def _recover(self) -> None:
-        self._runs = adopt_all(self._lease, self._server.alias, self._settler)
+        followed = {run.token for run in self._runs}
+        self._runs += adopt_all(self._lease, self._server.alias, self._settler, followed=followed)
         self._greet()
+        self._recovered = True
+
+    def _release_if_ours(self) -> None:
+        try:
+            with self._lease.fenced():
+                self._lease.release()
+        except (LeaseLost, Error) as error:
+            log.warning("lease of %s: %s", self._server.alias, type(error).__name__)
 
     def _greet(self) -> None:
         """Look at the backend before the first claim: is it up, has it ids, what lies around?"""
@@ -117,7 +149,11 @@ class Lane:
             run = self._finished.get(timeout=wait)
         except queue.Empty:
             return
-        self._settle(run)
+        try:
+            self._settle(run)
+        except (OperationalError, InterfaceError):
+            self._finished.put(run)  # its answer is settled again in a later turn
+            raise
 
     def _told_to_stop(self) -> bool:
         now = time.monotonic()
@@ -206,38 +242,34 @@ class Lane:
         result = run.result
         if run not in self._runs or (run.orphan and not isinstance(result, Answer)):
             return  # given up before; an answer that came all the same is worth storing
-        alone = len(self._runs) == 1
         if isinstance(result, LostAnswer):
             run.become_orphan(result)
             return
-        self._drop(run)
-        if run.closed:
-            self._settler.clear(run)
-        elif isinstance(result, Answer):
-            self._take_answer(run, result, alone=alone)
-        elif isinstance(result, BackendError):
+        # Also of a cancelled run: what its error says of the server holds for the next one.
+        if isinstance(result, BackendError):
             self._settler.error(run, result)
         elif isinstance(result, NeverReached):
             self._settler.never_reached(run, result)
+        elif run.closed:
+            self._settler.clear(run)
+        elif isinstance(result, Answer):
+            self._take_answer(run, result)
+        # Only now: a database that fails above leaves the run where its answer is tried again.
+        self._drop(run)
         self._watcher.forget()
         self._choose_at = 0.0
 
-    def _take_answer(self, run: Run, answer: Answer, *, alone: bool) -> None:
-        wanted = int(run.job.images_wanted)
-        # An interrupted run answers 200 and fewer pictures (contracts/forge.md, "Interrupt").
-        short = len(answer.pictures) < wanted
-        if not run.interrupted_by_us and (
-            run.tainted or short or (alone and self._backend.was_interrupted())
-        ):
+    def _take_answer(self, run: Run, answer: Answer) -> None:
+        if run.is_half_baked(answer, self._backend, alone=len(self._runs) == 1):
             self._settler.interrupted(run)
-            return
-        if self._settler.answer(run, answer):
+        elif self._settler.answer(run, answer):
             self._learn(run, answer)
 
     def _learn(self, run: Run, answer: Answer) -> None:
         now = time.monotonic()
         with self._lease.fenced():
-            standing.note_success(self._lease.server_id, answer.checkpoint)
+            version = str(answer.generation_info.get("version") or "")
+            standing.note_success(self._lease.server_id, answer.checkpoint, version)
             if run.active_since is None:
                 return
             name = answer.checkpoint
@@ -266,6 +298,8 @@ class Lane:
             return False
         if not glance.enabled or glance.paused or glance.health != Health.HEALTHY:
             return False
+        if self._runs and glance.address != self._address:
+            return False  # what runs at the old address is followed there first
         if any(run.orphan or run.interrupted_by_us for run in self._runs):
             return False
         if glance.poisoned_by:
@@ -285,7 +319,8 @@ class Lane:
             return False
         if glance.poisoned_by and not self._heal(glance, candidate.checkpoint):
             return False
-        run = self._claimer.start(candidate)
+        behind = self._runs[-1] if self._runs else None
+        run = self._claimer.start(candidate, self._address, behind)
         self._watcher.forget()
         if run is None:
             return False
@@ -319,7 +354,7 @@ class Lane:
     def _connect_anew(self) -> None:
         self._backend.close()
         self._server = Server.objects.get(pk=self._lease.server_id)
-        self._address = (self._server.url, self._server.username, self._server.sealed_password)
+        self._address = self._server.address
         self._backend = dispatcher_for(self._server)
         self._greet()
 
@@ -335,51 +370,38 @@ class Lane:
         over = self._draining or now >= self._ends_at
         able = glance.enabled and not glance.paused and glance.health == Health.HEALTHY
         lingers = able and now - self._idle_since < self._pace.linger
-        if not over and lingers and not self._should_give_way():
+        kept_out = self._kept_out() if lingers and not over else []
+        if not over and lingers and not kept_out:
             return False
-        with transaction.atomic():
-            if not self._lease.renew():
-                raise LeaseLost
+        with self._lease.fenced():
             if over:
                 self._lease.release()
                 if not self._draining:
                     wake.kick(self._lease.server_id)
                 return True
             if Attempt.objects.uncleared(self._server.alias).exists():
+                self._recovered = False
                 return False
-            if able and self._claimer.next_candidate() is not None:
+            if self._claimer.next_candidate() is not None:
+                self._watcher.forget()
                 self._choose_at = 0.0
                 return False
             self._lease.release()
+            for server in kept_out:
+                wake.kick(server.pk)
         return True
 
-    def _should_give_way(self) -> bool:
-        """Tell whether this idle lane keeps another server from working (design §2)."""
+    def _kept_out(self) -> list[Server]:
+        """Return the servers that this idle lane keeps from working (design §2)."""
         now = time.monotonic()
-        if now < self._choose_at - self._pace.recheck / 2:
-            return False
-        from django.conf import settings
-
+        if now < self._yield_at:
+            return []
+        self._yield_at = now + self._pace.recheck
+        if live_count() < settings.LANES:
+            return []
         waiting = Server.objects.filter(enabled=True, paused=False, lane_token__isnull=True)
-        return live_count() >= settings.LANES and any(self._has_work(server) for server in waiting)
+        return [server for server in waiting if self._has_work(server)]
 
     @staticmethod
     def _has_work(server: Server) -> bool:
-        from dispatch.candidates import candidates_for
-
         return server.is_healthy and bool(candidates_for(server, ""))
-
-    def _drain_without_lease(self) -> None:
-        """Store the answers that only this lane can have; do nothing else (rules 11 and 12)."""
-        waiting = [run for run in self._runs if not run.orphan]
-        while waiting and not stop_requested():
-            try:
-                run = self._finished.get(timeout=0.25)
-            except queue.Empty:
-                continue
-            waiting = [other for other in waiting if other is not run]
-            if isinstance(run.result, Answer) and not run.tainted and not run.result.rejected:
-                try:
-                    store.complete(run.token, store.write_files(run.result))
-                except BackendError as error:
-                    log.warning("late answer of %s: %s", run.token, error)

@@ -61,16 +61,37 @@ class Settler:
         """Store the pictures; return whether the job is completed by them."""
         try:
             stored = store.write_files(answer)
+            if answer.rejected is not None:
+                self._reject(run, stored, answer.rejected)
+                return False
+            job = store.complete(run.token, stored)
         except BackendError as error:
             self.error(run, error)
             return False
-        if answer.rejected is not None:
-            self._reject(run, stored, answer.rejected)
+        except OSError as error:
+            self._not_stored(run, error)
             return False
-        job = store.complete(run.token, stored)
         if job is None:
             self.clear(run)
         return job is not None
+
+    def _not_stored(self, run: Run, error: OSError) -> None:
+        """Try again later: our own disk is full or broken, and the server is not to blame."""
+        trouble = Trouble(
+            "storage_failed",
+            f"The picture could not be saved: {error.strerror or type(error).__name__}.",
+            "Make room on MobileSD's disk, and check that its data folder can be written to.",
+            ErrorClass.TRANSIENT,
+        )
+        log.error("attempt %s: %s", run.token, error)
+        with self._lease.fenced():
+            attempt = transitions.end_attempt(
+                run.token, outcome=Outcome.ERROR, lane=self._lease.token, trouble=trouble
+            )
+            if attempt is None:
+                transitions.clear(run.token)
+            else:
+                self._again(attempt, trouble)
 
     def _reject(self, run: Run, stored: store.StoredAnswer, error: BackendError) -> None:
         with self._lease.fenced():

@@ -30,6 +30,8 @@ class Pace:
     # Model loads and VAE decodes show nothing, so this must be long (protocol §5).
     stall: float = 900.0
     stop_check: float = 0.2
+    # After a failure of our own database, before it is asked again.
+    breath: float = 0.5
 
 
 def default_pace() -> Pace:

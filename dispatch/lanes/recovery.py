@@ -1,4 +1,7 @@
-"""What a former lane left behind, settled before the first claim (protocol rules 6 to 10)."""
+"""What nobody follows any more, settled before the next claim (protocol rules 6 to 10)."""
+
+from collections.abc import Collection
+from uuid import UUID
 
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.run import Run
@@ -9,13 +12,17 @@ from jobs.models import Attempt
 __all__ = ["adopt_all"]
 
 
-def adopt_all(lease: Lease, alias: str, settler: Settler) -> list[Run]:
+def adopt_all(
+    lease: Lease, alias: str, settler: Settler, *, followed: Collection[UUID] = ()
+) -> list[Run]:
     """Take over every attempt that the backend may still have; return them as orphans.
 
-    One that was never sent needs no look-up: its job is queued again at once.
+    One that was never sent needs no look-up: its job is queued again at once. `followed` are the
+    tokens of the runs that this lane has in hand: all others are left, be it by a former lane or
+    by this one, whose database failed it in the middle of a claim.
     """
     orphans = []
-    uncleared = Attempt.objects.uncleared(alias).exclude(lane=lease.token)
+    uncleared = Attempt.objects.uncleared(alias).exclude(token__in=followed)
     for attempt in uncleared.select_related("job").order_by("created_at"):
         if attempt.submitted_at is None:
             _settle_unsent(lease, settler, attempt)

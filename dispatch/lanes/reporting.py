@@ -12,7 +12,7 @@ from django.utils import timezone
 from dispatch.lanes.run import Run
 from dispatch.lease import Lease
 from jobs import events
-from jobs.models import JobProgress
+from jobs.models import Attempt, JobProgress
 
 __all__ = ["Reporter"]
 
@@ -52,6 +52,9 @@ class Reporter:
         self._seq += 1
         preview_name = self._save_preview(run, preview) if preview else ""
         with self._lease.fenced():
+            # Cancelled, and not yet noticed: its row was removed with the cancel.
+            if not Attempt.objects.open().filter(token=run.token).exists():
+                return
             if row_due:
                 self._write_row(run)
                 self._row_at = now

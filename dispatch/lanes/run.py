@@ -109,11 +109,22 @@ class Run:
             self.active_since = now
         if progress.sampling and progress.active and self.sampling_since is None:
             self.sampling_since = now
-        if (progress.fraction, progress.text) != (before.fraction, before.text):
-            self.last_moved = now
+        if progress.waiting or (progress.fraction, progress.text) != (before.fraction, before.text):
+            self.last_moved = now  # one that waits behind others can't move
         if progress.active and progress.interrupted and not self.interrupted_by_us:
             self.tainted = True
         self.progress = progress
+
+    def is_half_baked(self, answer: Answer, backend: Dispatcher, *, alone: bool) -> bool:
+        """Tell whether somebody else's click ended this run early (protocol §2, best effort).
+
+        `alone`: no other run of ours can be the one that `backend` still speaks of.
+        """
+        # An interrupted run answers 200 and fewer pictures (contracts/forge.md, "Interrupt").
+        short = len(answer.pictures) < int(self.job.images_wanted)
+        if not self.interrupted_by_us and (short or (alone and backend.was_interrupted())):
+            self.tainted = True
+        return self.tainted
 
     def is_gone(self, presence: Presence, pace: Pace) -> bool:
         """Tell whether the backend is surely rid of it, after one more look.

@@ -3,17 +3,18 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
-from jobs.pictures import PictureInfo, inspect
 
 from dispatch.dispatchers.base import Answer, BackendError, ErrorClass
 from gallery.files import image_store
 from gallery.models import Image
 from jobs import events, transitions
 from jobs.models import Attempt, Job
+from jobs.pictures import PictureInfo, inspect
 from mobilesd.storage import StoredFile
 from models_catalog.resolve import loras_in_prompt
 
@@ -55,13 +56,12 @@ def _insert(attempt: Attempt, stored: StoredAnswer, *, rejected: bool) -> list[I
     job, store = attempt.job, image_store()
     now = timezone.now()
     images = []
-    for index, (picture, (file, info)) in enumerate(
-        zip(stored.answer.pictures, stored.files, strict=True)
-    ):
-        # Looked at again under the write lock: a lane that was frozen between file and
-        # transaction may find it collected (rule 22).
-        if not store.refresh(file.sha256, file.bytes):
-            store.put(picture.data)
+    pairs = list(zip(stored.answer.pictures, stored.files, strict=True))
+    # Looked at again under the write lock: a lane that was frozen between file and transaction
+    # may find it collected (rule 22). In one order, so that two lanes never wait crosswise.
+    for picture, (file, _) in sorted(pairs, key=lambda pair: pair[1][0].sha256):
+        store.keep(file.sha256, file.bytes, partial(bytes, picture.data))
+    for index, (picture, (file, info)) in enumerate(pairs):
         images.append(
             Image(
                 sha256=file.sha256,
@@ -97,7 +97,9 @@ def complete(token: UUID, stored: StoredAnswer) -> Job | None:
     Returns None if the attempt has ended meanwhile (cancelled, or another lane gave it up).
     """
     with contextlib.suppress(_AlreadyEnded), transaction.atomic():
-        attempt = Attempt.objects.select_related("job").get(token=token)
+        attempt = Attempt.objects.select_related("job").filter(token=token).first()
+        if attempt is None:  # its job was deleted for good
+            raise _AlreadyEnded
         job = transitions.complete(
             attempt.token,
             generation_info=stored.answer.generation_info,

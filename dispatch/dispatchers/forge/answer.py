@@ -5,39 +5,57 @@ Forge falls back silently: an unknown checkpoint, sampler, scheduler or LoRA is 
 """
 
 import base64
-import binascii
 import json
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, LostAnswer, Picture, Request
+from dispatch.dispatchers.forge import fallbacks
+from dispatch.dispatchers.forge.untrusted import parse, storable, text
 from dispatch.inventory import ServerInventory
-from models_catalog.resolve import resolve
 
 __all__ = ["read"]
 
-_SCHEDULE = re.compile(r"(?:^|, )Schedule type: ([^,]+)")
+MAX_PICTURES = 1000
+_MAX_INFO_CHARACTERS = 128 * 1024  # a job's row stays small (design §4)
+_LONGEST_FIRST = (
+    "infotexts",
+    "all_prompts",
+    "all_negative_prompts",
+    "extra_generation_params",
+    "prompt",
+    "negative_prompt",
+)
+_KEPT = (
+    "prompt",
+    "negative_prompt",
+    "all_prompts",
+    "all_negative_prompts",
+    "seed",
+    "all_seeds",
+    "subseed",
+    "width",
+    "height",
+    "sampler_name",
+    "cfg_scale",
+    "steps",
+    "sd_model_name",
+    "sd_model_hash",
+    "sd_vae_name",
+    "denoising_strength",
+    "clip_skip",
+    "extra_generation_params",
+    "version",
+)
 
 
 def read(body: Any, request: Request, inventory: ServerInventory | None) -> Answer:
     """Return the answer; raises BackendError if there are no pictures, LostAnswer if unreadable."""
     try:
-        info = json.loads(body["info"])
-        infotexts = [str(text) for text in info["infotexts"]]
-        first = int(info.get("index_of_first_image", 0))
-        seeds = list(info.get("all_seeds") or [])
-        encoded = body["images"][first : len(infotexts)]
-        pictures = [
-            Picture(
-                data=base64.b64decode(image.partition(",")[2] or image, validate=True),
-                infotext=infotexts[first + index],
-                seed=seeds[index] if index < len(seeds) else None,
-            )
-            for index, image in enumerate(encoded)
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        info = storable(parse(body["info"]))
+        infotexts = [str(infotext) for infotext in _list(info["infotexts"])]
+        pictures = _pictures(_list(body["images"]), info, infotexts)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LostAnswer(
             "The server's answer can't be read.",
             code="bad_answer",
@@ -50,129 +68,57 @@ def read(body: Any, request: Request, inventory: ServerInventory | None) -> Answ
             "The server answered without a picture.",
             "Look at the server's console. The job is tried again.",
         )
+    rejected = fallbacks.wrong_checkpoint(info, request, inventory)
     return Answer(
         pictures=pictures,
         generation_info=_generation_info(info, infotexts, len(pictures)),
-        warnings=[*request.warnings, *_fallbacks(info, infotexts, request, inventory)],
-        checkpoint=_checkpoint_name(info, inventory),
-        rejected=_wrong_checkpoint(info, request, inventory),
+        warnings=[*request.warnings, *fallbacks.warnings(info, infotexts, request, inventory)],
+        checkpoint=fallbacks.used_checkpoint(info, request, inventory, rejected=bool(rejected)),
+        rejected=rejected,
     )
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("no list")
+    return value
+
+
+def _pictures(
+    images: Sequence[Any], info: Mapping[str, Any], infotexts: Sequence[str]
+) -> list[Picture]:
+    """Leave out the grid before the results and ControlNet's maps behind them.
+
+    Seeds have no entry for the grid, infotexts have; maps have neither.
+    """
+    first = info.get("index_of_first_image", 0)
+    if type(first) is not int or first < 0:
+        raise ValueError("no index")
+    seeds = _list(info.get("all_seeds") or [])
+    results = images[first : len(infotexts)]
+    if len(results) > MAX_PICTURES:
+        raise ValueError("too many pictures")
+    return [
+        Picture(
+            data=base64.b64decode(image.partition(",")[2] or image, validate=True),
+            infotext=infotexts[first + index],
+            seed=_seed(seeds[index]) if index < len(seeds) else None,
+        )
+        for index, image in enumerate(results)
+    ]
+
+
+def _seed(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _generation_info(
     info: Mapping[str, Any], infotexts: Sequence[str], count: int
 ) -> dict[str, Any]:
-    kept = (
-        "prompt",
-        "negative_prompt",
-        "all_prompts",
-        "all_negative_prompts",
-        "seed",
-        "all_seeds",
-        "subseed",
-        "width",
-        "height",
-        "sampler_name",
-        "cfg_scale",
-        "steps",
-        "sd_model_name",
-        "sd_model_hash",
-        "sd_vae_name",
-        "denoising_strength",
-        "clip_skip",
-        "extra_generation_params",
-        "version",
-    )
-    kept_info = {key: info[key] for key in kept if key in info}
-    return {**kept_info, "infotexts": list(infotexts), "image_count": count}
-
-
-def _checkpoint_name(info: Mapping[str, Any], inventory: ServerInventory | None) -> str:
-    """Return the checkpoint that was used, in the server's listed spelling where it is known."""
-    name, short = str(info.get("sd_model_name") or ""), str(info.get("sd_model_hash") or "")
-    if inventory is None:
-        return name
-    known = (resolve(short, inventory.checkpoints) if short else None) or resolve(
-        name, inventory.checkpoints
-    )
-    return known.name if known else name
-
-
-def _wrong_checkpoint(
-    info: Mapping[str, Any], request: Request, inventory: ServerInventory | None
-) -> BackendError | None:
-    wanted = request.checkpoint
-    used = str(info.get("sd_model_name") or "")
-    if not wanted or not used:
-        return None
-    known = resolve(wanted, inventory.checkpoints) if inventory else None
-    short = str(info.get("sd_model_hash") or "")
-    if known and known.short_hash and short:
-        same = known.short_hash == short
-    else:
-        stem = PurePosixPath((known.name if known else wanted).replace("\\", "/")).stem
-        names = {stem.lower(), *(n.lower() for n in (known.other_names if known else ()))}
-        same = used.lower() in names
-    if same:
-        return None
-    return BackendError(
-        ErrorClass.ELSEWHERE,
-        "wrong_checkpoint",
-        f"The server used the checkpoint {used} instead of {wanted}.",
-        "Refresh the checkpoint list on the server, or choose another server.",
-    )
-
-
-def _fallbacks(
-    info: Mapping[str, Any],
-    infotexts: Sequence[str],
-    request: Request,
-    inventory: ServerInventory | None,
-) -> list[str]:
-    aliases = inventory.aliases if inventory else {}
-    warnings = []
-    asked_sampler, asked_scheduler = _split_sampler(
-        str(request.asked.get("sampler") or ""), str(request.asked.get("scheduler") or ""), aliases
-    )
-    used_sampler = str(info.get("sampler_name") or "")
-    if asked_sampler and used_sampler and _differs(asked_sampler, used_sampler, "sampler", aliases):
-        warnings.append(f"The server used the sampler {used_sampler} instead of {asked_sampler}.")
-    match = _SCHEDULE.search(infotexts[-1].rpartition("\n")[2])
-    used_scheduler = match.group(1).strip() if match else ""
-    if (
-        asked_scheduler
-        and used_scheduler
-        and _differs(asked_scheduler, used_scheduler, "scheduler", aliases)
-    ):
-        warnings.append(
-            f"The server used the scheduler {used_scheduler} instead of {asked_scheduler}."
-        )
-    used_loras = _used_loras(info)
-    warnings += [
-        f"The server did not use the LoRA {name}."
-        for name in request.asked.get("loras", ())
-        if name.lower() not in used_loras
-    ]
-    return warnings
-
-
-def _split_sampler(sampler: str, scheduler: str, aliases: Mapping[str, str]) -> tuple[str, str]:
-    """Split "DPM++ 2M Karras" as Forge does, unless that is a sampler's own name."""
-    if not sampler or f"sampler:{sampler.lower()}" in aliases:
-        return sampler, scheduler
-    base, _, last = sampler.rpartition(" ")
-    if base and f"scheduler:{last.lower()}" in aliases and f"sampler:{base.lower()}" in aliases:
-        return base, scheduler if scheduler and scheduler.lower() != "automatic" else last
-    return sampler, scheduler
-
-
-def _differs(asked: str, used: str, what: str, aliases: Mapping[str, str]) -> bool:
-    def plain(name: str) -> str:
-        return aliases.get(f"{what}:{name.lower()}", name).lower()
-
-    return plain(asked) != plain(used)
-
-
-def _used_loras(info: Mapping[str, Any]) -> set[str]:
-    hashes = str((info.get("extra_generation_params") or {}).get("Lora hashes") or "")
-    return {part.rpartition(":")[0].strip().lower() for part in hashes.split(",") if ":" in part}
+    kept = {key: info[key] for key in _KEPT if key in info}
+    kept |= {"infotexts": list(infotexts), "image_count": count}
+    for name in _LONGEST_FIRST:
+        if len(json.dumps(kept)) <= _MAX_INFO_CHARACTERS:
+            return kept
+        kept.pop(name, None)
+    return {"image_count": count, "version": text(info.get("version") or "", 100)}

@@ -1,8 +1,8 @@
 """Forge behind the dispatcher interface."""
 
 import base64
-import binascii
 import logging
+import time
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -12,7 +12,6 @@ from dispatch.dispatchers.base import (
     BackendError,
     Dispatcher,
     ErrorClass,
-    LostAnswer,
     NeverReached,
     Order,
     Presence,
@@ -21,9 +20,10 @@ from dispatch.dispatchers.base import (
     Request,
 )
 from dispatch.dispatchers.forge import answer, inventory, payload
-from dispatch.dispatchers.forge.client import Client, Refused, Unclear, WrongAnswer
-from dispatch.dispatchers.forge.errors import error_of
+from dispatch.dispatchers.forge.client import Client, Refused, Trouble, Unclear, WrongAnswer
+from dispatch.dispatchers.forge.errors import error_of, unreadable
 from dispatch.dispatchers.forge.post import MAX_ANSWER_BYTES, Post
+from dispatch.dispatchers.forge.untrusted import text
 from dispatch.inventory import ServerInventory
 
 __all__ = ["ForgeDispatcher"]
@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 
 _PROGRESS = "/sdapi/v1/progress?skip_current_image=true"
 _POLL_SECONDS = 3.0
+_HEAL_SECONDS = 300.0
+_ENDLESS = 1e12
+# What a live preview may be: PNG, JPEG or WebP (Forge's option live_previews_image_format).
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 # Room for the parts of an answer that are no pictures, and for pictures that do not compress.
 _BASE_BYTES = 32 * 1024 * 1024
 _BYTES_PER_PIXEL = 12
@@ -50,40 +54,29 @@ class ForgeDispatcher(Dispatcher):
         self._post: Post | None = None
 
     def probe(self, timeout: float = 5) -> Probe:
+        end = time.monotonic() + timeout
         try:
-            state = self._client.get(_PROGRESS, timeout)["state"]
-        except Refused:
-            return Probe("offline", "Nothing listens at this address.")
-        except Unclear as error:
-            return Probe("offline", f"There is no answer ({_short(error)}).")
+            self._state(timeout)
         except WrongAnswer as error:
-            if error.status == 404:
-                return Probe("starting", "The server is starting.")
-            if error.status == 401:
-                return Probe("refused", "The user name or password is wrong.")
-            return Probe("offline", f"The server answers with status {error.status}.")
-        except (KeyError, TypeError):
-            return Probe("offline", "What answers there is no Forge.")
-        return Probe(
-            "healthy",
-            has_task_ids=self._has_task_ids(timeout),
-            running_foreign=bool(state.get("job")),
-        )
+            return _probe_of(error)
+        except Trouble as trouble:
+            return Probe("offline", str(trouble))
+        return Probe("healthy", has_task_ids=self._has_task_ids(end - time.monotonic()))
 
     def _has_task_ids(self, timeout: float) -> bool:
         try:
-            self._client.get("/internal/pending-tasks", timeout)
-        except (Refused, Unclear, WrongAnswer):
+            self._client.get("/internal/pending-tasks", max(timeout, 0.5))
+        except WrongAnswer:
             return False  # --nowebui: no ids at all
+        except Trouble:
+            return True  # slow, not without: progress copes with either
         return True
 
     def inventory(self) -> ServerInventory:
         try:
             return inventory.read(self._client)
-        except (Refused, Unclear) as error:
-            raise NeverReached(f"There is no answer ({_short(error)}).") from error
-        except WrongAnswer as error:
-            raise NeverReached(f"The server answers with status {error.status}.") from error
+        except Trouble as trouble:
+            raise NeverReached(str(trouble)) from trouble
         except (KeyError, TypeError, AttributeError) as error:
             raise BackendError(
                 ErrorClass.TRANSIENT, "bad_answer", "The server's lists can't be read."
@@ -96,105 +89,83 @@ class ForgeDispatcher(Dispatcher):
     def run(self, request: Request, token: UUID) -> Answer:
         self._post = Post(self.address)
         body = {**request.body, "force_task_id": str(token)}
-        room = _BASE_BYTES + (
-            _BYTES_PER_PIXEL * request.asked["pixels"] * (request.asked["images"] + 1)
-        )
-        raw = self._post.send(request.path, body, limit=min(room, MAX_ANSWER_BYTES))
+        raw = self._post.send(request.path, body, limit=_room(request))
         with raw.body:
             try:
-                parsed: Any = raw.json()
-            except (ValueError, RecursionError):
-                # A proxy's error page: Forge itself may still be at work on the job.
-                raise LostAnswer(
-                    f"The server answered with something else than JSON (status {raw.status}).",
-                    code="bad_answer",
-                    hint="Is this address really the image server? Test the connection.",
-                ) from None
+                parsed = raw.json()
+            except ValueError:
+                raise unreadable(raw.status) from None
         if raw.status != 200:
             raise error_of(raw.status, parsed)
         return answer.read(parsed, request, self._inventory)
 
     def progress(self, token: UUID, *, preview: bool, task_ids: bool) -> Progress | None:
         try:
-            task = self._task(token, preview) if task_ids else {}
-            if task_ids and not task.get("active"):
-                return Progress(active=False, text=str(task.get("textinfo") or ""))
-            whole = self._client.get(_PROGRESS, _POLL_SECONDS)
-            state = whole["state"]
-            running = bool(state.get("job"))
-            fraction = float(task.get("progress") or 0) if task_ids else float(whole["progress"])
-            eta = task.get("eta") if task_ids else whole.get("eta_relative")
-            return Progress(
-                active=task_ids or running,
-                fraction=min(max(fraction, 0.0), 1.0),
-                # Before the first step Forge's figure is a guess that can be minutes off.
-                eta=float(eta) if eta and fraction > 0.02 else None,
-                sampling=bool(state.get("sampling_step")) or int(state.get("job_no") or 0) > 0,
-                interrupted=running and bool(state.get("interrupted")),
-                text=_phase(state),
-                preview=_decode_preview(task.get("live_preview")),
-            )
-        except (Refused, Unclear, WrongAnswer, KeyError, TypeError, ValueError):
+            task = self._task(token, preview) if task_ids else None
+            if task is not None and not task.get("active"):
+                return Progress(active=False, text=text(task.get("textinfo") or "", 200))
+            whole = self._progress(_POLL_SECONDS)
+        except Trouble:
             return None
-
-    def _task(self, token: UUID, preview: bool) -> dict[str, Any]:
-        found = self._client.post(
-            "/internal/progress",
-            {"id_task": str(token), "id_live_preview": -1, "live_preview": preview},
-            _POLL_SECONDS,
+        state = whole["state"]
+        running = bool(state.get("job"))
+        fraction = _number((task or whole).get("progress"))
+        eta = _number(task.get("eta") if task else whole.get("eta_relative"))
+        return Progress(
+            active=running or task is not None,
+            fraction=min(max(fraction, 0.0), 1.0),
+            # Before the first step Forge's figure is a guess that can be minutes off.
+            eta=eta if eta > 0 and fraction > 0.02 else None,
+            sampling=_number(state.get("sampling_step")) > 0 or _number(state.get("job_no")) > 0,
+            interrupted=running and bool(state.get("interrupted")),
+            text=_phase(state),
+            preview=_decode_preview(task.get("live_preview") if task else None),
         )
-        if not isinstance(found, dict):
-            raise TypeError("no progress")
-        return found
 
     def presence(self, token: UUID, *, task_ids: bool) -> Presence:
         try:
-            if task_ids:
-                task = self._task(token, preview=False)
-                if not task.get("active") and not task.get("queued"):
-                    return Presence.GONE
+            task = self._task(token, preview=False) if task_ids else None
+            if task is not None and not task.get("active") and not task.get("queued"):
+                return Presence.GONE
             # `active` and `queued` may lie for ever after a failure (rule 18): an idle Forge
             # has nothing of ours. state.job is empty only between runs; job_count is -1 while
             # a run prepares, so it can't be used here.
-            state = self._client.get(_PROGRESS, _POLL_SECONDS)["state"]
-            return Presence.HERE if state.get("job") else Presence.GONE
+            return Presence.HERE if self._state(_POLL_SECONDS).get("job") else Presence.GONE
         except Refused:
             return Presence.GONE  # a Forge that ended remembers nothing when it comes back
         except WrongAnswer as error:
-            return Presence.GONE if error.status == 404 else Presence.UNKNOWN
-        except (Unclear, KeyError, TypeError, AttributeError):
+            return Presence.GONE if _is_starting(error) else Presence.UNKNOWN
+        except Unclear:
             return Presence.UNKNOWN
 
     def leftovers(self) -> frozenset[str]:
         try:
-            if self._client.get(_PROGRESS, _POLL_SECONDS)["state"].get("job"):
-                return frozenset()
-            return frozenset(self._pending())
-        except (Refused, Unclear, WrongAnswer, KeyError, TypeError):
+            return (
+                frozenset() if self._state(_POLL_SECONDS).get("job") else frozenset(self._pending())
+            )
+        except Trouble:
             return frozenset()
 
     def alone(self, token: UUID, leftovers: frozenset[str]) -> bool:
         try:
             waiting = set(self._pending()) - leftovers
-            return not waiting and bool(self._task(token, preview=False).get("active"))
-        except (Refused, Unclear, WrongAnswer, KeyError, TypeError):
+            task = self._task(token, preview=False)
+            return not waiting and task is not None and bool(task.get("active"))
+        except Trouble:
             return False
-
-    def _pending(self) -> list[str]:
-        return [str(name) for name in self._client.get("/internal/pending-tasks")["tasks"]]
 
     def interrupt(self) -> None:
         try:
             self._client.post("/sdapi/v1/interrupt", timeout=_POLL_SECONDS)
-        except (Refused, Unclear, WrongAnswer) as error:
-            log.warning("interrupt: %s", _short(error))
+        except Trouble as trouble:
+            log.warning("interrupt: %s", trouble)
 
     def was_interrupted(self) -> bool:
         try:
-            state = self._client.get(_PROGRESS, _POLL_SECONDS)["state"]
-            return not state.get("job") and bool(state.get("interrupted"))
-        except (Refused, Unclear, WrongAnswer, KeyError, TypeError):
+            state = self._state(_POLL_SECONDS)
+        except Trouble:
             return False
+        return not state.get("job") and bool(state.get("interrupted"))
 
     def heal(self, checkpoint: str) -> bool:
         body = {
@@ -205,9 +176,9 @@ class ForgeDispatcher(Dispatcher):
             "override_settings": {"sd_model_checkpoint": checkpoint},
         }
         try:
-            self._client.post("/sdapi/v1/txt2img", body, timeout=300)
-        except (Refused, Unclear, WrongAnswer) as error:
-            log.warning("mending a poisoned server failed: %s", _short(error))
+            self._client.post("/sdapi/v1/txt2img", body, timeout=_HEAL_SECONDS)
+        except Trouble as trouble:
+            log.warning("mending a poisoned server failed: %s", trouble)
             return False
         return True
 
@@ -216,12 +187,76 @@ class ForgeDispatcher(Dispatcher):
         if self._post is not None:
             self._post.abort()
 
+    # --- what Forge says, each in the shape that it should have -----------------------------
+
+    def _progress(self, timeout: float) -> dict[str, Any]:
+        found = _object(self._client.get(_PROGRESS, timeout))
+        return {**found, "state": _object(found.get("state"))}
+
+    def _state(self, timeout: float) -> dict[str, Any]:
+        state: dict[str, Any] = self._progress(timeout)["state"]
+        return state
+
+    def _task(self, token: UUID, preview: bool) -> dict[str, Any] | None:
+        """Return what Forge knows of a token; None where it has no ids (--nowebui, starting)."""
+        asked = {"id_task": str(token), "id_live_preview": -1, "live_preview": preview}
+        try:
+            return _object(self._client.look_up("/internal/progress", asked, _POLL_SECONDS))
+        except WrongAnswer as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _pending(self) -> list[str]:
+        tasks = _object(self._client.get("/internal/pending-tasks", _POLL_SECONDS)).get("tasks")
+        if not isinstance(tasks, list):
+            raise Unclear("What answers there is no Forge.")
+        return [str(name) for name in tasks]
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Unclear("What answers there is no Forge.")
+    return value
+
+
+def _is_starting(error: WrongAnswer) -> bool:
+    # A Forge that starts answers 404 as JSON; a web page says that something else listens.
+    return error.status == 404 and error.json
+
+
+def _probe_of(error: WrongAnswer) -> Probe:
+    if _is_starting(error):
+        return Probe("starting", "The server is starting. If this stays, start it with --api.")
+    if error.status in (401, 403):
+        return Probe("refused", "The user name or password is wrong.")
+    if 300 <= error.status < 400:
+        return Probe("offline", f"The address leads somewhere else (status {error.status}).")
+    return Probe("offline", str(error))
+
+
+def _room(request: Request) -> int:
+    """Return how large an answer to this request can be."""
+    if request.asked["unbounded"]:
+        return MAX_ANSWER_BYTES
+    pictures = request.asked["images"] + 1
+    room = _BASE_BYTES + _BYTES_PER_PIXEL * request.asked["pixels"] * pictures
+    return int(min(room, MAX_ANSWER_BYTES))
+
+
+def _number(value: Any) -> float:
+    """Return a number that means something, 0 for anything else."""
+    return float(value) if isinstance(value, int | float) and abs(value) < _ENDLESS else 0.0
+
 
 def _phase(state: dict[str, Any]) -> str:
-    step, steps = int(state.get("sampling_step") or 0), int(state.get("sampling_steps") or 0)
-    if int(state.get("job_count") or 0) < 0 or (step == 0 and not state.get("job_no")):
+    step, steps = (
+        int(_number(state.get("sampling_step"))),
+        int(_number(state.get("sampling_steps"))),
+    )
+    if _number(state.get("job_count")) < 0 or (step == 0 and not state.get("job_no")):
         return "Preparing"
-    job = str(state.get("job") or "")
+    job = text(state.get("job") or "", 100)
     batch = f"{job} · " if job.startswith("Batch") else ""
     return f"{batch}Step {step} of {steps}"
 
@@ -230,12 +265,7 @@ def _decode_preview(value: Any) -> bytes | None:
     if not isinstance(value, str) or not value.startswith("data:image/"):
         return None
     try:
-        return base64.b64decode(value.partition(",")[2], validate=True)
-    except (ValueError, binascii.Error):
+        picture = base64.b64decode(value.partition(",")[2], validate=True)
+    except ValueError:
         return None
-
-
-def _short(error: Exception) -> str:
-    """Return the kind of an error: a library's text may hold the whole address and more."""
-    cause = error.__cause__
-    return type(cause if cause is not None else error).__name__
+    return picture if picture.startswith(_PICTURES) else None

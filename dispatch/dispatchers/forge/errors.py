@@ -3,12 +3,16 @@
 import re
 from typing import Any
 
-from dispatch.dispatchers.base import BackendError, ErrorClass, NeverReached
+from dispatch.dispatchers.base import BackendError, ErrorClass, LostAnswer, NeverReached
+from dispatch.dispatchers.forge.untrusted import text
 
-__all__ = ["error_of"]
+__all__ = ["error_of", "unreadable"]
 
+_SHOWN = 500  # characters of a server's own text
 _POISONED = "'NoneType' object has no attribute 'sd_checkpoint_info'"
-_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|Allocation on device", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|OutOfMemory|not enough memory|ALLOC_FAILED|Allocation on device", re.IGNORECASE
+)
 
 # Message -> class, code, sentence, hint. First match wins; `poisons` marks a failed model load.
 _KNOWN: tuple[tuple[str, ErrorClass, str, str, str, bool], ...] = (
@@ -71,28 +75,14 @@ _KNOWN: tuple[tuple[str, ErrorClass, str, str, str, bool], ...] = (
 )
 
 
-def _message(body: Any) -> str:
-    if not isinstance(body, dict):
-        return ""
-    detail = body.get("detail")
-    if isinstance(detail, list):  # FastAPI's list of wrong fields
-        return "; ".join(
-            f"{'.'.join(str(part) for part in row.get('loc', ())[1:])}: {row.get('msg', '')}"
-            for row in detail
-            if isinstance(row, dict)
-        )
-    return str(body.get("message") or detail or "")
-
-
 def error_of(status: int, body: Any) -> BackendError | NeverReached:
     """Return the error that an answer with this status and JSON body stands for."""
-    message = _message(body)
-    name = str(body.get("error", "")) if isinstance(body, dict) else ""
-    for text, error_class, code, sentence, hint, poisons in _KNOWN:
-        if text in message:
+    message, name = _message(body), _exception_name(body)
+    for known, error_class, code, sentence, hint, poisons in _KNOWN:
+        if known in message:
             return BackendError(error_class, code, sentence, hint, poisons=poisons)
-    if status == 401:
-        return NeverReached("The server refuses our user name and password.", "refused")
+    if found := _not_taken(status):
+        return found
     if status == 404:
         return NeverReached("The server is still starting.", "starting")
     if _OUT_OF_MEMORY.search(name) or _OUT_OF_MEMORY.search(message):
@@ -107,20 +97,67 @@ def error_of(status: int, body: Any) -> BackendError | NeverReached:
         return BackendError(
             ErrorClass.ELSEWHERE,
             "script_missing",
-            f"The server does not have the extension {script.group(1)!r}.",
+            f"The server does not have the extension {script.group(1)[:100]!r}.",
             "Install it there, or leave it out of the job.",
         )
     if status == 422:
         return BackendError(
             ErrorClass.PERMANENT,
             "invalid_request",
-            f"The server refused the parameters: {message[:500]}",
+            f"The server refused the parameters: {message}",
             "Correct the named parameters and submit the job again.",
         )
-    shown = f"{name}: {message}".strip(": ")[:500] or f"status {status}"
+    shown = f"{name}: {message}".strip(": ") or f"status {status}"
     return BackendError(
         ErrorClass.TRANSIENT,
         "backend_error",
         f"The server answered with an error: {shown}",
         "Look at the server's console. The job is tried again.",
     )
+
+
+def unreadable(status: int) -> BackendError | NeverReached | LostAnswer:
+    """Return what an answer means that is no JSON: it comes from something before the server.
+
+    Forge itself may be at work on the job all the same, behind a proxy that lost patience.
+    """
+    if status == 413:
+        return BackendError(
+            ErrorClass.ELSEWHERE,
+            "request_too_large",
+            "A proxy before the server refuses requests of this size.",
+            "Raise its limit (nginx: client_max_body_size), or send smaller pictures.",
+        )
+    return _not_taken(status) or LostAnswer(
+        f"The server answered with something else than JSON (status {status}).",
+        code="bad_answer",
+        hint="Is this address really the image server? Test the connection.",
+    )
+
+
+def _not_taken(status: int) -> NeverReached | None:
+    if status in (401, 403):
+        return NeverReached("The server refuses our user name and password.", "refused")
+    if 300 <= status < 400:
+        return NeverReached(f"The address leads somewhere else (status {status}). Change it.")
+    return None
+
+
+def _message(body: Any) -> str:
+    if not isinstance(body, dict):
+        return ""
+    detail = body.get("detail")
+    if isinstance(detail, list):  # FastAPI's list of wrong fields
+        rows = (row for row in detail[:20] if isinstance(row, dict))
+        return text("; ".join(_wrong_field(row) for row in rows), _SHOWN)
+    return text(body.get("message") or detail or "", _SHOWN)
+
+
+def _wrong_field(row: dict[str, Any]) -> str:
+    place = row.get("loc")
+    parts = place[1:] if isinstance(place, list) else ()
+    return f"{'.'.join(str(part) for part in parts)}: {row.get('msg', '')}"
+
+
+def _exception_name(body: Any) -> str:
+    return text(body.get("error") or "", 100) if isinstance(body, dict) else ""

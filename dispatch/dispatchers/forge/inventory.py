@@ -9,28 +9,47 @@ from models_catalog.resolve import KnownModel
 
 __all__ = ["read"]
 
+_SECONDS = 5.0  # for each list
 _TITLE_HASH = re.compile(r" \[[0-9a-f]+\]$")
 
 
 def read(client: Client) -> ServerInventory:
-    """Return the inventory; raises what the client raises."""
-    samplers = client.get("/sdapi/v1/samplers")
-    schedulers = client.get("/sdapi/v1/schedulers")
-    upscalers = _names(client.get("/sdapi/v1/latent-upscale-modes")) + _names(
-        client.get("/sdapi/v1/upscalers")
-    )
-    options = client.get("/sdapi/v1/options")
+    """Return the inventory; raises what the client raises, and KeyError, TypeError or
+    AttributeError for lists of another shape."""
+    samplers = _rows(client, "samplers")
+    schedulers = _rows(client, "schedulers")
+    upscalers = _names(_rows(client, "latent-upscale-modes")) + _names(_rows(client, "upscalers"))
+    labels = _scheduler_aliases(schedulers)
     return ServerInventory(
-        checkpoints=tuple(_checkpoint(row) for row in client.get("/sdapi/v1/sd-models")),
-        loras=tuple(_names(_extension_route(client, "/sdapi/v1/loras"))),
+        checkpoints=tuple(_checkpoint(row) for row in _rows(client, "sd-models")),
+        loras=tuple(_names(_late_rows(client, "loras"))),
         samplers=tuple(_names(samplers)),
         schedulers=tuple(str(row.get("label") or row["name"]) for row in schedulers),
         upscalers=tuple(dict.fromkeys(name for name in upscalers if name != "None")),
-        modules=tuple(_names(_extension_route(client, "/sdapi/v1/sd-modules"), "model_name")),
-        scripts=tuple(_scripts(client.get("/sdapi/v1/scripts"))),
-        selected=_TITLE_HASH.sub("", str(options.get("sd_model_checkpoint") or "")),
-        aliases=_sampler_aliases(samplers) | _scheduler_aliases(schedulers),
+        modules=tuple(_names(_late_rows(client, "sd-modules"), "model_name")),
+        scripts=tuple(_scripts(_get(client, "scripts"))),
+        selected=_TITLE_HASH.sub("", str(_get(client, "options").get("sd_model_checkpoint") or "")),
+        aliases=_sampler_aliases(samplers, labels) | labels,
     )
+
+
+def _get(client: Client, name: str) -> Any:
+    return client.get(f"/sdapi/v1/{name}", _SECONDS)
+
+
+def _rows(client: Client, name: str) -> list[dict[str, Any]]:
+    rows = _get(client, name)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise TypeError(f"{name} is no list of objects")
+    return rows
+
+
+def _late_rows(client: Client, name: str) -> list[dict[str, Any]]:
+    # Routes of built-in extensions appear up to half a second after Forge's own.
+    try:
+        return _rows(client, name)
+    except WrongAnswer:
+        return []
 
 
 def _checkpoint(row: dict[str, Any]) -> KnownModel:
@@ -43,16 +62,8 @@ def _checkpoint(row: dict[str, Any]) -> KnownModel:
     )
 
 
-def _names(rows: Any, key: str = "name") -> list[str]:
-    return [str(row[key]) for row in rows if isinstance(row, dict) and row.get(key)]
-
-
-def _extension_route(client: Client, path: str) -> Any:
-    # Routes of built-in extensions appear up to half a second after Forge's own.
-    try:
-        return client.get(path)
-    except WrongAnswer:
-        return []
+def _names(rows: list[dict[str, Any]], key: str = "name") -> list[str]:
+    return [str(row[key]) for row in rows if row.get(key)]
 
 
 def _scripts(lists: Any) -> list[str]:
@@ -60,15 +71,20 @@ def _scripts(lists: Any) -> list[str]:
     return list(dict.fromkeys(str(name) for name in found))
 
 
-def _sampler_aliases(rows: Any) -> dict[str, str]:
+def _sampler_aliases(rows: list[dict[str, Any]], labels: dict[str, str]) -> dict[str, str]:
+    """Return the aliases of samplers, and what "Automatic" means for each."""
     aliases = {}
     for row in rows:
-        for alias in (row["name"], *(row.get("aliases") or ())):
-            aliases[f"sampler:{str(alias).lower()}"] = str(row["name"])
+        name = str(row["name"])
+        for alias in (name, *(row.get("aliases") or ())):
+            aliases[f"sampler:{str(alias).lower()}"] = name
+        default = str((row.get("options") or {}).get("scheduler") or "")
+        if label := labels.get(f"scheduler:{default.lower()}"):
+            aliases[f"default:{name.lower()}"] = label
     return aliases
 
 
-def _scheduler_aliases(rows: Any) -> dict[str, str]:
+def _scheduler_aliases(rows: list[dict[str, Any]]) -> dict[str, str]:
     aliases = {}
     for row in rows:
         label = str(row.get("label") or row["name"])

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dispatch.dispatchers.base import BackendError, ErrorClass, Order, Request
+from dispatch.dispatchers.forge import names
 from dispatch.inventory import ServerInventory
-from models_catalog.resolve import loras_in_prompt, resolve
+from models_catalog.resolve import ModelIndex, bare_name, loras_in_prompt
 
 __all__ = ["OVERRIDES", "build"]
 
@@ -25,7 +26,7 @@ _NOT_SENT = {
     "additional_modules",
     "loras",
     "override_settings",
-    "refiner_checkpoint",
+    "send_images",  # false would leave the pictures on the server's disk
 }
 
 # Overrides leak into later jobs unless Forge's config.json has them (contracts/forge.md,
@@ -36,39 +37,71 @@ OVERRIDES = {
     "forge_additional_modules",
 }
 
+# Fields that name a further checkpoint, and the values by which Forge's page names none.
+_CHECKPOINT_FIELDS = {
+    "refiner_checkpoint": "refiner checkpoint",
+    "hr_checkpoint_name": "hires checkpoint",
+}
+_NO_CHECKPOINT = {"", "None", "none", "Use same checkpoint"}
+
+_NO_VAE = {None, "", "None", "Automatic"}
+_MOST_NAMED = 10
+
+# What Forge takes when a request says nothing, and what its own page sends.
+_DEFAULT_CFG = 7.0
+_PAGE_HIRES_DENOISING = 0.7
+
 
 def build(order: Order, inventory: ServerInventory | None) -> Request:
-    """Return the request; raises BackendError (elsewhere) if the server lacks a named model."""
+    """Return the request.
+
+    Raises BackendError: elsewhere if the server lacks a named checkpoint, permanent for what no
+    Forge can do.
+    """
     params = order.params
+    if params.get("infotext"):
+        raise _infotext_is_broken()
     warnings: list[str] = []
-    body = {_NAMES.get(key, key): value for key, value in params.items() if key not in _NOT_SENT}
-    body["prompt"] = _prompt_with_loras(str(body.get("prompt", "")), params.get("loras"))
-    overrides = _overrides(params, warnings)
+    body = {
+        _NAMES.get(key, key): value
+        for key, value in params.items()
+        if key not in _NOT_SENT and value is not None  # Forge answers 422 to some nulls
+    }
+    body["prompt"] = _prompt_with_loras(str(body.get("prompt", "")), params.get("loras"), inventory)
+    _spell(body, inventory)
+    overrides = _overrides(params, inventory, warnings)
     checkpoint = _listed(order.checkpoint, inventory, "checkpoint")
     if checkpoint:
         overrides["sd_model_checkpoint"] = checkpoint
     body["override_settings"] = overrides
     # Restoring is Forge's default; without it the next job would get this one's model.
     body["override_settings_restore_afterwards"] = True
-    if params.get("refiner_checkpoint"):
-        body["refiner_checkpoint"] = _listed(
-            str(params["refiner_checkpoint"]), inventory, "refiner checkpoint"
-        )
-    if body.get("enable_hr"):
+    is_img2img = order.kind == "img2img"
+    if body.get("enable_hr") and not is_img2img:
         _complete_hires(body)
-    path = "/sdapi/v1/img2img" if order.kind == "img2img" else "/sdapi/v1/txt2img"
     return Request(
-        path=path,
+        path="/sdapi/v1/img2img" if is_img2img else "/sdapi/v1/txt2img",
         body=body,
         checkpoint=checkpoint,
         asked={
             "sampler": params.get("sampler_name"),
             "scheduler": params.get("scheduler"),
-            "loras": loras_in_prompt(body["prompt"]),
+            "loras": _expected_loras(body),
             "images": int(params.get("batch_size", 1)) * int(params.get("n_iter", 1)),
             "pixels": _pixels(body),
+            # A script decides itself how many pictures it makes, and how large.
+            "unbounded": bool(body.get("script_name")),
         },
         warnings=warnings,
+    )
+
+
+def _infotext_is_broken() -> BackendError:
+    return BackendError(
+        ErrorClass.PERMANENT,
+        "infotext_unsupported",
+        "Forge can't make a picture from the field `infotext`: it answers with an error.",
+        "Send the parameters themselves and leave infotext out.",
     )
 
 
@@ -76,49 +109,95 @@ def _listed(name: str, inventory: ServerInventory | None, what: str) -> str:
     """Return the name in the server's own spelling: it takes no other (folder, slash, case)."""
     if not name or inventory is None:
         return name
-    known = resolve(name, inventory.checkpoints)
-    if known is None:
+    index = ModelIndex(inventory.checkpoints)
+    if known := index.find(name):
+        return known.name
+    if several := [model.name for model in index.matches(name)]:
         raise BackendError(
             ErrorClass.ELSEWHERE,
-            "checkpoint_missing",
-            f"The server does not have the {what} {name}.",
-            "Copy the file to the server, or choose another one.",
+            "checkpoint_ambiguous",
+            f"The server has several files that {name} may mean.",
+            f"Choose one as the {what}: {', '.join(several[:3])}.",
         )
-    return known.name
+    raise BackendError(
+        ErrorClass.ELSEWHERE,
+        "checkpoint_missing",
+        f"The server does not have the {what} {name}.",
+        "Copy the file to the server, or choose another one.",
+    )
 
 
-def _overrides(params: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
+def _spell(body: dict[str, Any], inventory: ServerInventory | None) -> None:
+    """Bring names to the server's spelling: what it does not know, it replaces silently."""
+    for field, what in _CHECKPOINT_FIELDS.items():
+        name = body.get(field)
+        if isinstance(name, str) and name not in _NO_CHECKPOINT:
+            body[field] = _listed(name, inventory, what)
+    aliases = inventory.aliases if inventory else {}
+    for field, what in (("sampler_name", "sampler"), ("scheduler", "scheduler")):
+        if isinstance(body.get(field), str):
+            body[field] = names.listed(what, body[field], aliases)
+
+
+def _overrides(
+    params: Mapping[str, Any], inventory: ServerInventory | None, warnings: list[str]
+) -> dict[str, Any]:
     given = params.get("override_settings") or {}
-    overrides = {key: value for key, value in given.items() if key in OVERRIDES}
-    warnings += [
-        f"override_settings.{key} was left out: it would stay set for later jobs."
-        for key in given
-        if key not in OVERRIDES
-    ]
+    overrides = {k: v for k, v in given.items() if k in OVERRIDES and v is not None}
+    if leaking := [key for key in given if key not in OVERRIDES]:
+        warnings.append(_left_out(leaking))
     overrides.pop("sd_model_checkpoint", None)  # the job's checkpoint, set by `build`
     if "clip_skip" in params:
         overrides["CLIP_stop_at_last_layers"] = params["clip_skip"]
-    vae = [params["vae"]] if params.get("vae") else []
-    modules = [*vae, *params.get("additional_modules", ())]
-    if modules:
+    vae = [params["vae"]] if params.get("vae") not in _NO_VAE else []
+    if modules := [*vae, *params.get("additional_modules", ())]:
         overrides["forge_additional_modules"] = modules
+    warnings += _missing_modules(overrides.get("forge_additional_modules"), inventory)
     return overrides
 
 
-def _prompt_with_loras(prompt: str, loras: Any) -> str:
+def _left_out(keys: list[str]) -> str:
+    shown = ", ".join(f"override_settings.{key[:60]}" for key in keys[:_MOST_NAMED])
+    more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
+    were = "was left out: it" if len(keys) == 1 else "were left out: they"
+    return f"{shown}{more} {were} would stay set for later jobs."
+
+
+def _missing_modules(modules: Any, inventory: ServerInventory | None) -> list[str]:
+    """Say which VAEs and text encoders Forge would leave out without a word."""
+    if inventory is None or not isinstance(modules, list):
+        return []
+    there = {name.lower() for name in inventory.modules}
+    return [
+        f"The server does not have the VAE or text encoder {name}: it is left out."
+        for name in modules
+        if isinstance(name, str) and name.replace("\\", "/").rpartition("/")[2].lower() not in there
+    ]
+
+
+def _prompt_with_loras(prompt: str, loras: Any, inventory: ServerInventory | None) -> str:
+    """Add the listed LoRAs that the prompt does not name: Forge has no other place for them."""
     there = {name.lower() for name in loras_in_prompt(prompt)}
+    listed = {name.lower(): name for name in (inventory.loras if inventory else ())}
     for row in loras or ():
-        if isinstance(row, Mapping) and str(row.get("name", "")).lower() not in there:
-            prompt = f"{prompt} <lora:{row['name']}:{row.get('weight', 1)}>".strip()
+        # Forge knows a LoRA by its bare name, in its own case.
+        bare = bare_name(str(row.get("name") or "")) if isinstance(row, Mapping) else ""
+        if bare and bare.lower() not in there:
+            name = listed.get(bare.lower(), bare)
+            prompt = f"{prompt} <lora:{name}:{row.get('weight', 1)}>".strip()
     return prompt
+
+
+def _expected_loras(body: Mapping[str, Any]) -> list[str]:
+    return [] if body.get("disable_extra_networks") else loras_in_prompt(body["prompt"])
 
 
 def _complete_hires(body: dict[str, Any]) -> None:
     # Without these Forge answers 500 after the whole first pass, or uses CFG 1.
     body.setdefault("hr_additional_modules", ["Use same choices"])
     body.setdefault("hr_upscaler", "Latent")
-    if "hr_cfg" not in body and "cfg_scale" in body:
-        body["hr_cfg"] = body["cfg_scale"]
+    body.setdefault("hr_cfg", body.get("cfg_scale", _DEFAULT_CFG))
+    body.setdefault("denoising_strength", _PAGE_HIRES_DENOISING)
 
 
 def _pixels(body: Mapping[str, Any]) -> int:

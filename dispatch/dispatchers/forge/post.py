@@ -4,27 +4,27 @@ Not by `requests`: what follows from an error depends on whether the request may
 taken (protocol rules 7 and 9), and that is plain only where connect and send are two steps.
 """
 
-import base64
 import contextlib
 import http.client
 import json
-import os
 import socket
-import ssl
 import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from dispatch.dispatchers.base import Address, LostAnswer, NeverReached
+from dispatch.dispatchers.forge import untrusted
+from dispatch.dispatchers.forge.client import system_trust
 
 __all__ = ["MAX_ANSWER_BYTES", "Post", "RawAnswer"]
 
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 CONNECT_SECONDS = 5
 _CHUNK = 256 * 1024
+_KEPT_IN_MEMORY = 4 * 1024 * 1024
 
 
 @dataclass
@@ -32,13 +32,13 @@ class RawAnswer:
     """A whole answer, its body in a temporary file that closing deletes."""
 
     status: int
-    content_type: str
-    body: BinaryIO
+    body: IO[bytes]
 
     def json(self) -> Any:
         """Return the parsed body; raises ValueError."""
         self.body.seek(0)
-        return json.load(self.body)
+        # As text at once: an answer of 500 MB would else be in memory once more.
+        return untrusted.parse(self.body.read().decode())
 
 
 class Post:
@@ -49,7 +49,7 @@ class Post:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._aborted = False
 
@@ -61,17 +61,15 @@ class Post:
         connection = self._connect()
         try:
             with self._lock:
-                self._connection = connection
+                # The connection forgets its socket as soon as the answer begins.
+                self._socket = connection.sock
                 if self._aborted:
                     raise LostAnswer("The connection was closed by us.")
             connection.request("POST", self._path(path), body=content, headers=self._headers())
             response = connection.getresponse()
-            return RawAnswer(
-                response.status,
-                response.headers.get_content_type(),
-                self._spool(response, limit),
-            )
-        except (http.client.HTTPException, OSError) as error:
+            return RawAnswer(response.status, self._spool(response, limit))
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            # ValueError: a TLS socket that `abort` has shut down.
             name = type(error).__name__
             raise LostAnswer(f"The connection to the server broke ({name}).") from error
         finally:
@@ -81,10 +79,9 @@ class Post:
         """Stop waiting; `send` raises LostAnswer in its thread."""
         with self._lock:
             self._aborted = True
-            sock = self._connection.sock if self._connection is not None else None
-            if sock is not None:
+            if self._socket is not None:
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self._address.url)
@@ -92,13 +89,13 @@ class Post:
         connection: http.client.HTTPConnection
         if parts.scheme == "https":
             connection = http.client.HTTPSConnection(
-                host, parts.port, timeout=CONNECT_SECONDS, context=ssl.create_default_context()
+                host, parts.port, timeout=CONNECT_SECONDS, context=system_trust()
             )
         else:
             connection = http.client.HTTPConnection(host, parts.port, timeout=CONNECT_SECONDS)
         try:
             connection.connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that can't be a host's
             connection.close()
             raise NeverReached(f"The server can't be reached ({error}).") from error
         sock = connection.sock
@@ -113,15 +110,15 @@ class Post:
         return urlsplit(self._address.url).path.rstrip("/") + path
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Connection": "close"}
-        if self._address.username:
-            pair = f"{self._address.username}:{self._address.password}".encode()
-            headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
-        return headers
+        return {
+            "Content-Type": "application/json",
+            "Connection": "close",
+            **self._address.authorization,
+        }
 
     @staticmethod
-    def _spool(response: http.client.HTTPResponse, limit: int) -> BinaryIO:
-        file = tempfile.TemporaryFile()  # noqa: SIM115  handed to the caller open
+    def _spool(response: http.client.HTTPResponse, limit: int) -> IO[bytes]:
+        file = tempfile.SpooledTemporaryFile(_KEPT_IN_MEMORY)  # noqa: SIM115  handed over open
         try:
             size = 0
             while chunk := response.read(_CHUNK):
@@ -132,11 +129,21 @@ class Post:
                         code="answer_too_large",
                         hint="Ask for fewer or smaller pictures at once.",
                     )
-                file.write(chunk)
+                _write(file, chunk)
             if response.length:  # the server closed before the end that it had announced
                 raise LostAnswer("The server's answer ended in the middle.")
-            file.seek(0, os.SEEK_SET)
         except BaseException:
             file.close()
             raise
         return file
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        raise LostAnswer(
+            f"MobileSD could not store the server's answer ({error.strerror}).",
+            code="disk_full",
+            hint="Free some space on MobileSD's disk, then retry the job.",
+        ) from error
