@@ -11,8 +11,9 @@ class MobileSDConfig(AppConfig):
 
     def ready(self) -> None:
         from mobilesd import checks  # noqa: F401  registers the system checks
-        from mobilesd.supervisor import probe
 
         lifeline.tie()
         if lifeline.ENVIRONMENT in os.environ and "Q_CLUSTER_NAME" in os.environ:
-            probe.mark_work()
+            from mobilesd.supervisor import cluster
+
+            cluster.prepare(os.environ["Q_CLUSTER_NAME"])

@@ -1,13 +1,15 @@
 """System checks: what would go wrong later is said at the start, with an id and a hint."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.db import connections
 
 from mobilesd import sqlite
 
-__all__ = ["check_data_folder", "check_ports", "check_sqlite"]
+__all__ = ["check_data_folder", "check_durability", "check_ports", "check_sqlite"]
 
 
 @register()
@@ -68,3 +70,26 @@ def check_data_folder(**_: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register(Tags.database)
+def check_durability(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Refuse a database that would forget a commit in a power cut (design §2)."""
+    wrong = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor != "sqlite":
+            continue
+        with connection.cursor() as cursor:
+            journal = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+            synchronous = cursor.execute("PRAGMA synchronous").fetchone()[0]
+        if (journal, synchronous) != ("wal", 2):
+            wrong.append(
+                Error(
+                    f"The database runs in {journal} mode with synchronous={synchronous}, not in"
+                    " WAL mode with 2: a power cut could lose accepted jobs.",
+                    hint="Keep the data folder on a local disk: network folders can't do this.",
+                    id="mobilesd.E004",
+                )
+            )
+    return wrong

@@ -1,7 +1,9 @@
 """Django's settings, all driven by the environment (design §10); SQLite and no other service
 by default, so that a checkout runs by itself."""
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 from mobilesd import env
 from mobilesd.secrets_file import secret_key
@@ -41,6 +43,7 @@ MIDDLEWARE = [
     "mobilesd.http.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mobilesd.http.pages.PageMiddleware",  # before anything that reads a form
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -124,6 +127,9 @@ PROBE_WAIT_SECONDS = env.number("MOBILESD_PROBE_WAIT_SECONDS", 30, 1, 3600)
 # The stop flag of lanes is one of this start only: a later start must not see an old one.
 BOOT_ID = env.text("MOBILESD_BOOT_ID")
 
+# Meant for tasks that are retried after a time-out; lanes have neither (see below).
+warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
+
 # django-q2 executes and wakes, it never holds the truth (design §2): no retry of its own.
 _CLUSTER = {
     "timeout": 900,
@@ -137,7 +143,7 @@ _CLUSTER = {
     "catch_up": False,
     "recycle": 200,
 }
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     **_CLUSTER,
     "name": "mobilesd",
     "label": "Background work",

@@ -1,0 +1,1 @@
+"""`manage.py up`: starts the processes of MobileSD, restarts them, and leaves none behind."""
