@@ -1,0 +1,1 @@
+"""The pages New and Servers."""

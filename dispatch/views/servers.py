@@ -1,0 +1,203 @@
+"""The page Servers: what there is, how it is, and for staff everything that changes it."""
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from dispatch import services
+from dispatch.dispatchers.registry import labels
+from dispatch.models import Health, Interrupt, Server
+from jobs.models import Attempt
+from jobs.replay import standing
+from mobilesd.errors import Problem
+from mobilesd.http.pages import acted, go_to
+
+__all__ = ["add", "delete", "edit", "servers", "switch", "test"]
+
+_SWITCHES = {
+    "enable": ({"enabled": True}, "{} is switched on."),
+    "disable": ({"enabled": False}, "{} is switched off."),
+    "pause": ({"paused": True}, "{} is paused. What it is making now is finished."),
+    "resume": ({"paused": False}, "{} goes on."),
+}
+# The API's names of the fields -> those of the form.
+_FIELD_OF = {"apiUrl": "url", "auth.username": "username", "auth.password": "password"}
+
+
+def _staff_only(request: HttpRequest) -> None:
+    if not request.user.is_staff:
+        raise Problem(
+            "Only staff may change servers.",
+            error="scope_missing",
+            hint="Ask somebody who administrates this MobileSD.",
+            status=403,
+        )
+
+
+@login_required
+@require_safe
+def servers(request: HttpRequest) -> HttpResponse:
+    """List the servers, as a page or, for a page that is open, as its part."""
+    stands = standing()
+    rows = list(Server.objects.order_by("alias"))
+    running = dict(
+        Attempt.objects.open()
+        .filter(server_alias__in=[row.alias for row in rows])
+        .values_list("server_alias")
+        .annotate(Count("pk"))
+    )
+    context = {
+        "page": "servers",
+        "standing": stands,
+        "labels": labels(),
+        "servers": [
+            {"row": row, "running": running.get(row.alias, 0), **_standing_in_words(row)}
+            for row in rows
+        ],
+    }
+    part = getattr(request, "htmx", False)
+    return render(request, "dispatch/_servers.html" if part else "dispatch/servers.html", context)
+
+
+def _standing_in_words(server: Server) -> dict[str, str]:
+    if not server.enabled:
+        return {"tone": "off", "words": "Switched off", "why": "It gets no jobs."}
+    tones = {Health.HEALTHY: "good", Health.UNKNOWN: "off", Health.STARTING: "warn"}
+    tone = tones.get(Health(server.health), "bad")
+    words = Health(server.health).label
+    if server.paused:
+        return {
+            "tone": "warn",
+            "words": f"Paused · {words}",
+            "why": server.health_text or "It gets no new jobs.",
+        }
+    return {"tone": tone, "words": words, "why": server.health_text}
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def add(request: HttpRequest) -> HttpResponse:
+    """Add a server."""
+    _staff_only(request)
+    if request.method != "POST":
+        return _form(request, {"app_type": "", "url": ""})
+    typed = _typed(request)
+    try:
+        server = services.add_server(
+            alias=typed["alias"],
+            url=typed["url"],
+            app_type=typed["app_type"],
+            description=typed["description"],
+            username=typed["username"],
+            password=request.POST.get("password", ""),
+        )
+    except Problem as problem:
+        return _form(request, typed, problem)
+    return go_to(request, reverse("servers"), f"{server.alias} is added. It is being asked now.")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, alias: str) -> HttpResponse:
+    """Change a server; an empty password field keeps the password."""
+    _staff_only(request)
+    server = services.find_server(alias)
+    if request.method != "POST":
+        return _form(request, _of(server), server=server)
+    typed = _typed(request)
+    names = ("url", "app_type", "description", "username", "interrupt")
+    changes: dict[str, Any] = {name: typed[name] for name in names}
+    if request.POST.get("forget_password"):
+        changes["password"] = ""
+    elif request.POST.get("password"):
+        changes["password"] = request.POST["password"]
+    try:
+        services.edit_server(alias, changes)
+    except Problem as problem:
+        return _form(request, typed, problem, server=server)
+    return go_to(request, reverse("servers"), f"{alias} is changed.")
+
+
+@login_required
+@require_POST
+def test(request: HttpRequest, alias: str) -> HttpResponse:
+    """Ask a server how it is, now."""
+    _staff_only(request)
+    report = services.test_connection(services.find_server(alias))
+    if report.health != Health.HEALTHY:
+        raise Problem(
+            f"{alias}: {report.text or Health(report.health).label}",
+            error="server_offline",
+            hint="Check its address, and that it was started with its API switched on.",
+            status=409,
+        )
+    words = f"{alias} answers, in {report.latency_ms:.0f} ms."
+    return acted(request, words, reverse("servers"))
+
+
+@login_required
+@require_POST
+def switch(request: HttpRequest, alias: str) -> HttpResponse:
+    """Switch a server on or off, pause it or let it go on."""
+    _staff_only(request)
+    wanted = _SWITCHES.get(request.POST.get("to", ""))
+    if wanted is None:
+        raise Problem("That is nothing that a server can be switched to.")
+    changes, words = wanted
+    services.edit_server(alias, changes)
+    return acted(request, words.format(alias), reverse("servers"))
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, alias: str) -> HttpResponse:
+    """Remove a server; its jobs stay."""
+    _staff_only(request)
+    services.delete_server(alias)
+    return acted(request, f"{alias} is deleted. Its jobs and pictures stay.", reverse("servers"))
+
+
+def _of(server: Server) -> dict[str, str]:
+    names = ("alias", "url", "app_type", "description", "username", "interrupt")
+    return {name: str(getattr(server, name)) for name in names}
+
+
+def _typed(request: HttpRequest) -> dict[str, str]:
+    names = ("alias", "url", "app_type", "description", "username", "interrupt")
+    return {name: request.POST.get(name, "").strip() for name in names}
+
+
+def _form(
+    request: HttpRequest,
+    typed: dict[str, str],
+    problem: Problem | None = None,
+    *,
+    server: Server | None = None,
+) -> HttpResponse:
+    errors: dict[str, str] = {}
+    for name, sentences in (problem.fields if problem else {}).items():
+        field = _FIELD_OF.get(name, name)
+        errors[field] = " ".join(_in_words(sentence, name) for sentence in sentences)
+    context = {
+        "page": "servers",
+        "typed": typed,
+        "server": server,
+        "errors": errors,
+        "problem": problem,
+        "labels": labels(),
+        "interrupts": Interrupt.choices,
+    }
+    status = 200 if problem is None else 422
+    return render(request, "dispatch/server_form.html", context, status=status)
+
+
+def _in_words(sentence: str, name: str) -> str:
+    """Let a sentence begin with "It" instead of the API's name of the field, which stands above."""
+    if sentence.startswith(f"{name} "):
+        return f"It {sentence.removeprefix(name).lstrip()}"
+    return sentence

@@ -1,0 +1,108 @@
+"""Jobs as the pages show them: everything beside the rows is asked for all of them at once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from jobs.choices import Status
+from jobs.models import Attempt, Job, JobProgress
+from jobs.ports import Forecast, Reason, Result, ports
+
+__all__ = ["Card", "cards"]
+
+PLACES_SHOWN = 1_000
+
+
+@dataclass(frozen=True)
+class Card:
+    """One job with what a page needs to know of it; `remaining` in seconds."""
+
+    job: Job
+    attempt: str = ""
+    seq: int = 0
+    progress: float = 0.0
+    text: str = ""
+    remaining: float | None = None
+    starts: datetime | None = None
+    place: int | None = None
+    reason: Reason | None = None
+    result: Result | None = None
+
+    @property
+    def version(self) -> str:
+        """Return what changes when the card has to be drawn anew; progress moves by itself."""
+        reason = self.reason.message if self.reason else ""
+        moved = f"{self.job.updated_at.timestamp()}-{self.place}-{reason}"
+        return f"{moved}-{len(self.thumbnails)}"
+
+    @property
+    def thumbnails(self) -> Sequence[str]:
+        return self.result.thumbnail_urls if self.result else ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the size in pixels that was asked for, to keep its place free."""
+        params = self.job.generation_params
+        width, height = params.get("width"), params.get("height")
+        return (
+            width if isinstance(width, int) and width > 0 else 512,
+            height if isinstance(height, int) and height > 0 else 512,
+        )
+
+    @property
+    def took(self) -> float | None:
+        """Return the seconds from the start to the end of the last attempt."""
+        if self.job.started_at is None or self.job.finished_at is None:
+            return None
+        return max(0.0, (self.job.finished_at - self.job.started_at).total_seconds())
+
+    @property
+    def server(self) -> str:
+        """Return the server that has the job, or the one that it is meant for."""
+        return self.job.server_alias or self.job.target_server_alias
+
+
+def cards(jobs: Iterable[Job]) -> list[Card]:
+    """Return these jobs as cards, in their order, in a fixed number of queries."""
+    rows = list(jobs)
+    pending = [job for job in rows if job.status == Status.PENDING]
+    running = [job for job in rows if job.status == Status.PROCESSING]
+    completed = [job for job in rows if job.status == Status.COMPLETED]
+    places = _places() if pending else {}
+    reasons = ports.servers.waiting_reasons(pending) if pending else {}
+    forecasts = ports.forecast([*pending, *running]) if pending or running else {}
+    results = ports.results(completed) if completed else {}
+    progress = _progress(running) if running else {}
+    nothing = Forecast()
+    return [
+        Card(
+            job=job,
+            **progress.get(job.pk, {}),
+            remaining=forecasts.get(job.pk, nothing).remaining_seconds,
+            starts=forecasts.get(job.pk, nothing).start,
+            place=places.get(job.pk),
+            reason=reasons.get(job.pk),
+            result=results.get(job.pk),
+        )
+        for job in rows
+    ]
+
+
+def _places() -> Mapping[UUID, int]:
+    first = Job.objects.queued().values_list("pk", flat=True)[:PLACES_SHOWN]
+    return {job_id: place for place, job_id in enumerate(first, start=1)}
+
+
+def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:
+    """Return the open attempt of each job and how far it is; rows of ended attempts don't count."""
+    ids = [job.pk for job in running]
+    rows = JobProgress.objects.in_bulk(ids)
+    found: dict[UUID, dict[str, Any]] = {}
+    for job_id, token in Attempt.objects.open().filter(job__in=ids).values_list("job", "token"):
+        found[job_id] = {"attempt": str(token)}
+        row = rows.get(job_id)
+        if row is not None and row.attempt == token:
+            found[job_id] |= {"seq": row.seq, "progress": row.progress, "text": row.text}
+    return found

@@ -1,0 +1,102 @@
+// Small things that all pages have: the menu, questions before what can't be undone, times.
+
+// --- Menus close when something else is touched -----------------------------------------------
+document.addEventListener("click", ({ target }) => {
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    if (!menu.contains(target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// --- Questions --------------------------------------------------------------------------------
+const sheet = document.getElementById("confirm");
+
+function ask({ confirm, confirmYes, confirmNo }) {
+  sheet.querySelector("#confirm-text").textContent = confirm;
+  sheet.querySelector("[value=yes]").textContent = confirmYes ?? "Yes";
+  sheet.querySelector("[value=no]").textContent = confirmNo ?? "No";
+  sheet.returnValue = "no";
+  sheet.showModal();
+  return new Promise((resolve) => {
+    sheet.addEventListener("close", () => resolve(sheet.returnValue === "yes"), { once: true });
+  });
+}
+
+document.addEventListener("htmx:confirm", async (event) => {
+  const form = event.detail.elt;
+  if (!form.dataset.confirm) return;
+  event.preventDefault();
+  if (await ask(form.dataset)) event.detail.issueRequest(true);
+});
+
+// A touch outside of a sheet closes it.
+document.addEventListener("click", ({ target }) => {
+  if (target instanceof HTMLDialogElement) target.close();
+  target.closest?.("[data-close]")?.closest("dialog")?.close();
+  const opener = target.closest?.("[data-open-sheet]");
+  if (opener) document.getElementById(opener.dataset.openSheet).showModal();
+});
+
+// --- Plain forms are sent once ----------------------------------------------------------------
+document.addEventListener("submit", ({ target }) => {
+  if (!target.hasAttribute("data-busy")) return;
+  for (const button of target.querySelectorAll("button:not([type=button])")) {
+    setTimeout(() => { button.disabled = true; });
+  }
+});
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("form[data-busy] button:disabled")) {
+    button.disabled = false;
+  }
+});
+
+// --- "3 minutes ago" stays true ---------------------------------------------------------------
+const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+function tellTimes(root) {
+  for (const element of root.querySelectorAll("time[data-ago]")) {
+    const moment = new Date(element.dateTime);
+    const passed = (Date.now() - moment) / 1000;
+    const [unit, size] = UNITS.find(([, s]) => passed >= s) ?? [];
+    element.textContent = unit ? words.format(-Math.round(passed / size), unit) : "just now";
+    element.title = moment.toLocaleString();
+  }
+}
+tellTimes(document);
+setInterval(() => tellTimes(document), 30_000);
+document.addEventListener("htmx:afterSettle", ({ target }) => tellTimes(target));
+
+// --- Copying: browsers hide the clipboard from pages without https ----------------------------
+function copyByHand(text) {
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "unseen";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}
+
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest?.("[data-copy]");
+  if (!button) return;
+  let done = false;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    done = true;
+  } catch {
+    done = copyByHand(button.dataset.copy);
+  }
+  const detail = done
+    ? { text: "Copied." }
+    : { text: "This browser does not let the page copy.", hint: "Select the text and copy it.", kind: "error" };
+  document.dispatchEvent(new CustomEvent("toast", { detail }));
+});

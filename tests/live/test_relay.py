@@ -1,0 +1,151 @@
+"""The relay on a real database file: what writers commit reaches the sockets, whatever happens."""
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from jobs import events, tail
+from jobs.models import Event
+from jobs.relay import PUBLIC, Relay
+from tests.live.sockets import emit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@asynccontextmanager
+async def listening(relay: Relay):
+    """Join a relay and its public group; yield a function that reads the next message."""
+    layer = get_channel_layer()
+    name = await layer.new_channel()
+    await relay.join()
+    await layer.group_add(PUBLIC, name)
+
+    async def receive():
+        return await asyncio.wait_for(layer.receive(name), timeout=10)
+
+    try:
+        yield receive
+    finally:
+        await layer.group_discard(PUBLIC, name)
+        relay.leave()
+
+
+def _write(writer: int, count: int) -> None:
+    try:
+        for n in range(count):
+            with transaction.atomic():
+                events.emit("server.status", {"n": [writer, n]}, public=True)
+    finally:
+        connections.close_all()
+
+
+async def test_nothing_is_lost_under_four_writers():
+    async with listening(Relay()) as receive:
+        threads = [threading.Thread(target=_write, args=(w, 100)) for w in range(4)]
+        for thread in threads:
+            thread.start()
+        got = [await receive() for _ in range(400)]
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+    ids = [message["id"] for message in got]
+    assert ids == sorted(set(ids))
+    assert {tuple(m["payload"]["n"]) for m in got} == {(w, n) for w in range(4) for n in range(100)}
+    assert [m["serial"] for m in got] == list(range(1, 401))
+
+
+async def test_a_rolled_back_event_is_never_sent():
+    @database_sync_to_async
+    def roll_back():
+        with transaction.atomic():
+            events.emit("server.status", {"n": "rolled back"}, public=True)
+            transaction.set_rollback(True)
+
+    async with listening(Relay()) as receive:
+        await roll_back()
+        await emit({"n": "kept"}, public=True)
+        assert (await receive())["payload"] == {"n": "kept"}
+
+
+async def test_a_batch_is_sent_whole(monkeypatch):
+    monkeypatch.setattr(tail, "BATCH", 7)
+    relay = Relay()
+    async with listening(relay) as receive:
+        await Event.objects.abulk_create(
+            Event(kind="server.status", public=True, payload={"n": n}, at=timezone.now())
+            for n in range(50)
+        )
+        assert [(await receive())["payload"]["n"] for _ in range(50)] == list(range(50))
+
+
+async def test_it_reconnects_and_goes_on_where_it_was(monkeypatch, caplog):
+    """Its connection fails in the middle; what was written meanwhile arrives, once."""
+    broken = threading.Event()
+    plain = tail.SqliteTail.after if connection.vendor == "sqlite" else tail.PostgresTail.after
+
+    def after(self, position):
+        if broken.is_set():
+            raise OSError("the disk went away")
+        return plain(self, position)
+
+    monkeypatch.setattr(tail._SqlTail, "after", after)
+    async with listening(Relay()) as receive:
+        await emit({"n": 1}, public=True)
+        assert (await receive())["payload"] == {"n": 1}
+        broken.set()
+        for n in (2, 3, 4):
+            await emit({"n": n}, public=True)
+        while "the disk went away" not in caplog.text:
+            await asyncio.sleep(0.01)
+        broken.clear()
+        assert [(await receive())["payload"]["n"] for _ in range(3)] == [2, 3, 4]
+
+
+async def test_a_failed_send_is_repeated(monkeypatch, caplog):
+    layer = get_channel_layer()
+    plain, failures = layer.group_send, [1, 1]
+
+    async def group_send(group, message):
+        if failures:
+            failures.pop()
+            raise ConnectionError("no channel layer")
+        await plain(group, message)
+
+    monkeypatch.setattr(layer, "group_send", group_send)
+    async with listening(Relay()) as receive:
+        await emit({"n": 1}, public=True)
+        assert (await receive())["payload"] == {"n": 1}
+    assert caplog.text.count("no channel layer") >= 2
+
+
+async def test_it_begins_with_what_is_new_after_it_stood_still():
+    relay = Relay()
+    async with listening(relay) as receive:
+        await emit({"n": 1}, public=True)
+        await receive()
+    assert relay.lag_seconds() is None
+    while relay._position is not None:  # its thread notices within a second
+        await asyncio.sleep(0.02)
+    await emit({"n": 2}, public=True)  # nobody is there; whoever comes next reads it from the table
+    async with listening(relay) as receive:
+        await emit({"n": 3}, public=True)
+        assert (await receive())["payload"] == {"n": 3}
+
+
+async def test_it_can_only_read():
+    def write():
+        reader = tail.open_tail()
+        try:
+            reader._database.execute("DELETE FROM jobs_event")
+        finally:
+            reader.close()
+
+    if connection.vendor != "sqlite":
+        pytest.skip("only the SQLite connection is read-only")
+    with pytest.raises(Exception, match="readonly"):
+        await asyncio.to_thread(write)
