@@ -12,10 +12,13 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
+from django_ratelimit.core import get_usage
 
 from mobilesd import first_run as links
 
 __all__ = ["SignIn", "first_run", "manifest"]
+
+WRONG_TRIES_A_MINUTE = 10
 
 
 def _nobody() -> bool:
@@ -24,10 +27,33 @@ def _nobody() -> bool:
 
 
 class SignIn(LoginView):
-    """The sign-in form."""
+    """The sign-in form.
+
+    Wrong tries slow an address down; right ones never count, so the owner is not locked out by
+    signing in often. Exact while one web process counts in its memory (design §2).
+    """
 
     template_name = "shell/sign_in.html"
     redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if self._tries(increment=False) >= WRONG_TRIES_A_MINUTE:
+            # The form is left unbound: even reading it would try the password.
+            context = self.get_context_data(form=self.get_form_class()(), too_many=True)
+            response = self.render_to_response(context, status=429)
+            response["Retry-After"] = "60"
+            return response
+        return super().post(request, *args, **kwargs)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        self._tries(increment=True)
+        return super().form_invalid(form)
+
+    def _tries(self, *, increment: bool) -> int:
+        usage = get_usage(
+            self.request, group="sign-in", key="ip", rate="1000/m", increment=increment
+        )
+        return int(usage["count"]) if usage else 0
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs, nobody=_nobody())
