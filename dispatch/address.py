@@ -4,7 +4,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from mobilesd.errors import InvalidInput
+from mobilesd.errors import bad_field
 
 __all__ = ["checked_alias", "checked_url", "host_and_port", "url_of"]
 
@@ -15,17 +15,10 @@ _MAX_URL = 300
 _EXAMPLE = "Write it like http://192.168.1.20:7860."
 
 
-def refuse(name: str, sentence: str, hint: str = "", *, error: str = "") -> InvalidInput:
-    """Return the refusal of one field of a server."""
-    return InvalidInput(
-        f"{name} {sentence}", error=error, fields={name: [f"{name} {sentence}"]}, hint=hint
-    )
-
-
 def checked_alias(alias: str) -> str:
     """Return a server's name; raise InvalidInput for what can't stand in a path."""
     if not _ALIAS.fullmatch(alias):
-        raise refuse(
+        raise bad_field(
             "alias",
             "must be 1 to 64 letters, digits, hyphens or underscores.",
             "Choose a short name, such as gaming-pc.",
@@ -40,40 +33,40 @@ def checked_url(text: str) -> str:
     """
     text = text.strip()
     if not text:
-        raise refuse("apiUrl", "is missing.", _EXAMPLE, error="missing_required_field")
+        raise bad_field("apiUrl", "is missing.", _EXAMPLE, error="missing_required_field")
     if len(text) > _MAX_URL:
-        raise refuse("apiUrl", f"is longer than {_MAX_URL} characters.")
+        raise bad_field("apiUrl", f"is longer than {_MAX_URL} characters.")
     parts = _split(text)
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
-        raise refuse("apiUrl", "must begin with http:// or https:// and name a host.", _EXAMPLE)
+        raise bad_field("apiUrl", "must begin with http:// or https:// and name a host.", _EXAMPLE)
     if parts.username is not None or parts.password is not None:
-        raise refuse(
+        raise bad_field(
             "apiUrl",
             "must not hold a user name or password.",
             "Send them as auth: {username, password}; they are kept encrypted there.",
         )
     if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise refuse("apiUrl", "must not hold a query (?…) or fragment (#…).", _EXAMPLE)
+        raise bad_field("apiUrl", "must not hold a query (?…) or fragment (#…).", _EXAMPLE)
     if not _PATH.fullmatch(parts.path):
-        raise refuse("apiUrl", "has a path with characters that an address can't have.", _EXAMPLE)
+        raise bad_field("apiUrl", "has a path that no address can have.", _EXAMPLE)
     return f"{parts.scheme.lower()}://{_netloc(parts)}{parts.path.rstrip('/')}"
 
 
 def _split(text: str) -> SplitResult:
     if any(c.isspace() or not c.isprintable() for c in text):
-        raise refuse("apiUrl", "must not hold blanks or control characters.", _EXAMPLE)
+        raise bad_field("apiUrl", "must not hold blanks or control characters.", _EXAMPLE)
     try:
         parts = urlsplit(text)
         _ = parts.port, parts.hostname
     except ValueError:
-        raise refuse("apiUrl", "is not an address.", _EXAMPLE) from None
+        raise bad_field("apiUrl", "is not an address.", _EXAMPLE) from None
     return parts
 
 
 def _netloc(parts: SplitResult) -> str:
     host = _checked_host(parts.hostname or "", "apiUrl")
     if parts.port == 0:
-        raise refuse("apiUrl", "has the port 0.", _EXAMPLE)
+        raise bad_field("apiUrl", "has the port 0.", _EXAMPLE)
     return f"{host}:{parts.port}" if parts.port else host
 
 
@@ -82,17 +75,17 @@ def _checked_host(host: str, field: str) -> str:
         try:
             return f"[{ipaddress.IPv6Address(host.strip('[]'))}]"
         except ValueError:
-            raise refuse(field, "names no host.", _EXAMPLE) from None
+            raise bad_field(field, "names no host.", _EXAMPLE) from None
     labels = host.rstrip(".").split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise refuse(field, "names no host.", _EXAMPLE)
+        raise bad_field(field, "names no host.", _EXAMPLE)
     return host.lower()
 
 
 def url_of(host: str, port: int) -> str:
     """Return the address of a host and port; raise InvalidInput."""
     if not 1 <= port <= 65535:
-        raise refuse("port", f"must be from 1 to 65535, not {port}.")
+        raise bad_field("port", f"must be from 1 to 65535, not {port}.")
     return f"http://{_checked_host(host.strip(), 'host')}:{port}"
 
 

@@ -12,14 +12,14 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from dispatch import wake
-from dispatch.address import checked_alias, checked_url, refuse
+from dispatch.address import checked_alias, checked_url
 from dispatch.health import HealthReport, check
 from dispatch.models import Health, Interrupt, Inventory, Server
 from dispatch.secrets import seal
 from jobs import events
 from jobs.choices import Status
 from jobs.models import Attempt, Job, JobProgress
-from mobilesd.errors import Conflict, NotFound
+from mobilesd.errors import Conflict, NotFound, bad_field
 
 __all__ = [
     "add_server",
@@ -163,32 +163,32 @@ def _checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
 def _checked_app_type(app_type: str) -> str:
     known = list(settings.DISPATCHERS)
     if app_type not in known:
-        raise refuse("app_type", f"must be one of {', '.join(known)}, not {app_type[:60]!r}.")
+        raise bad_field("app_type", f"must be one of {', '.join(known)}, not {app_type[:60]!r}.")
     return app_type
 
 
 def _checked_interrupt(word: str) -> str:
     if word not in Interrupt.values:
-        raise refuse("interrupt", f"must be one of {', '.join(Interrupt.values)}.")
+        raise bad_field("interrupt", f"must be one of {', '.join(Interrupt.values)}.")
     return word
 
 
 def _checked_text(name: str, text: str, longest: int) -> str:
     text = text.strip()
     if len(text) > longest:
-        raise refuse(name, f"is longer than {longest} characters.")
+        raise bad_field(name, f"is longer than {longest} characters.")
     return text
 
 
 def _checked_username(text: str) -> str:
     if ":" in text or not text.isprintable():
-        raise refuse("auth.username", "must not hold a colon or control characters.")
+        raise bad_field("auth.username", "must not hold a colon or control characters.")
     return _checked_text("auth.username", text, _MAX_USERNAME)
 
 
 def _sealed(password: str) -> str:
     if len(password) > _MAX_PASSWORD:
-        raise refuse("auth.password", f"is longer than {_MAX_PASSWORD} characters.")
+        raise bad_field("auth.password", f"is longer than {_MAX_PASSWORD} characters.")
     return seal(password) if password else ""
 
 

@@ -6,7 +6,7 @@ from django.db import models
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
-    from gallery.models import Image
+    from gallery.models import Image  # noqa: F401  named in the base class
 
 __all__ = ["ImageQuerySet"]
 

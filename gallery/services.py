@@ -45,7 +45,7 @@ def picture_bytes(reference: Mapping[str, Any], actor: Actor) -> tuple[bytes, st
             image = visible.filter(pk=str(reference["image_id"])).first()
         else:
             index = reference.get("image", 0)
-            image = visible.filter(job=str(reference.get("job")), index=index).first()
+            image = visible.filter(job=UUID(str(reference.get("job"))), index=index).first()
     except (ValidationError, ValueError, TypeError):
         image = None
     if image is None:

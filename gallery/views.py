@@ -15,7 +15,7 @@ from gallery.models import Image
 from jobs.cards import cards
 from jobs.models import Job
 from jobs.replay import standing
-from mobilesd.http import PageRequest, paginate
+from mobilesd.http.paging import PageRequest, paginate
 
 __all__ = ["image", "job", "pick"]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
@@ -29,6 +30,11 @@ _AHEAD = """
             OR (priority = %(priority)s AND position = %(position)s AND id < %(id)s)
         ) LIMIT %(limit)s
     ) AS ahead
+"""
+
+_FIRST = """
+    SELECT id FROM jobs_job WHERE status = 'pending' AND deleted_at IS NULL
+    ORDER BY lane_class DESC, priority, position, id LIMIT %s
 """
 
 
@@ -85,6 +91,18 @@ class JobQuerySet(models.QuerySet["Job"]):
             )
             ahead: int = cursor.fetchone()[0]
         return ahead + 1 if at_most is None or ahead < at_most else None
+
+    def places_of(self, jobs: Iterable["Job"], *, at_most: int) -> dict[UUID, int]:
+        """Return the places of these jobs in the queue, from 1; none beyond `at_most`.
+
+        Plain SQL, because making a UUID of each of a thousand ids takes longer than reading them.
+        """
+        prepare = self.model._meta.pk.get_db_prep_value
+        wanted = {prepare(job.pk, connection): job.pk for job in jobs}
+        with connection.cursor() as cursor:
+            cursor.execute(_FIRST, [at_most])
+            places = enumerate((row[0] for row in cursor.fetchall()), start=1)
+            return {wanted[job_id]: place for place, job_id in places if job_id in wanted}
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):

@@ -21,7 +21,7 @@ from jobs.choices import LaneClass, Status
 from jobs.models import Idempotency, Job
 from jobs.params import Normalised, normalise
 from jobs.ports import ports
-from mobilesd.errors import Conflict, InvalidInput, NotFound
+from mobilesd.errors import Conflict, NotFound, bad_field
 from mobilesd.sqlite import write_turn
 
 __all__ = [
@@ -161,14 +161,10 @@ def _new_job(
     )
 
 
-def _refuse(name: str, sentence: str, hint: str = "") -> InvalidInput:
-    return InvalidInput(f"{name} {sentence}", fields={name: [f"{name} {sentence}"]}, hint=hint)
-
-
 def _checked_app_type(order: Order) -> str:
     known = ports.servers.app_types()
     if order.app_type and order.app_type not in known:
-        raise _refuse(
+        raise bad_field(
             "app_type", f"must be one of {', '.join(known)}, not {order.app_type[:60]!r}."
         )
     alias = order.target_server_alias
@@ -177,13 +173,13 @@ def _checked_app_type(order: Order) -> str:
     of_server = ports.servers.app_type_of(alias)
     if of_server is None:
         aliases = ", ".join(ports.servers.aliases()) or "none yet"
-        raise _refuse(
+        raise bad_field(
             "target_server_alias",
             f"names no server: {alias[:80]!r}.",
             f"The servers are: {aliases}. Leave the field out to use any of them.",
         )
     if order.app_type and order.app_type != of_server:
-        raise _refuse(
+        raise bad_field(
             "target_server_alias",
             f"names a server of type {of_server}, but app_type is {order.app_type}.",
             "Leave app_type out, or name another server.",
@@ -193,22 +189,22 @@ def _checked_app_type(order: Order) -> str:
 
 def _check_rest(order: Order) -> None:
     if not 1 <= order.priority <= 10:
-        raise _refuse("priority", f"must be from 1 (first) to 10, not {order.priority}.")
+        raise bad_field("priority", f"must be from 1 (first) to 10, not {order.priority}.")
     if order.lane not in LaneClass.values:
         words = " or ".join(LaneClass.values)
-        raise _refuse("lane", f"must be {words}, not {order.lane[:60]!r}.")
+        raise bad_field("lane", f"must be {words}, not {order.lane[:60]!r}.")
     if len(order.source_info) > MAX_SOURCE:
-        raise _refuse("source_info", f"is longer than {MAX_SOURCE} characters.")
+        raise bad_field("source_info", f"is longer than {MAX_SOURCE} characters.")
     if order.deadline is not None:
         if order.deadline <= timezone.now():
-            raise _refuse("deadline", "has passed already.", "Send a time in the future.")
+            raise bad_field("deadline", "has passed already.", "Send a time in the future.")
         if order.not_before is not None and order.deadline <= order.not_before:
-            raise _refuse("deadline", "must be later than not_before.")
+            raise bad_field("deadline", "must be later than not_before.")
 
 
 def _check_key(key: str) -> None:
     if len(key) > MAX_KEY:
-        raise _refuse("idempotency_key", f"is longer than {MAX_KEY} characters.")
+        raise bad_field("idempotency_key", f"is longer than {MAX_KEY} characters.")
 
 
 # --- The same order again (design §4) -----------------------------------------------------

@@ -16,8 +16,8 @@ from jobs.choices import Status
 from jobs.models import Job
 from jobs.querysets import JobQuerySet
 from jobs.replay import standing
-from mobilesd.http import PageRequest, paginate
 from mobilesd.http.pages import acted, go_to
+from mobilesd.http.paging import PageRequest, paginate
 
 __all__ = ["active", "cancel", "delete", "done", "ended", "queue", "retry"]
 

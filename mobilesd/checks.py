@@ -75,7 +75,7 @@ def check_data_folder(**_: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_durability(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Refuse a database that would forget a commit in a power cut (design §2)."""
-    wrong = []
+    wrong: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
         if connection.vendor != "sqlite":

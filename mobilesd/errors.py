@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["Conflict", "Fields", "InvalidInput", "NotFound", "Problem", "Unavailable"]
+__all__ = [
+    "Conflict",
+    "Fields",
+    "InvalidInput",
+    "NotFound",
+    "Problem",
+    "Unavailable",
+    "bad_field",
+]
 
 # Path of a field ("generation_params.width") -> sentences that say what is wrong with it.
 Fields = Mapping[str, Sequence[str]]
 
 
-class Problem(Exception):  # noqa: N818  the contract's word for what went wrong
+class Problem(Exception):
     """A refusal with everything its reader needs: what, where, and what to do."""
 
     status = 400
@@ -58,3 +66,9 @@ class Unavailable(Problem):
 
     status = 503
     error = "database_busy"
+
+
+def bad_field(name: str, sentence: str, hint: str = "", *, error: str = "") -> InvalidInput:
+    """Return the refusal of one field; the sentence goes on after its name ("must be …")."""
+    text = f"{name} {sentence}"
+    return InvalidInput(text, error=error, fields={name: [text]}, hint=hint)

@@ -6,6 +6,7 @@ and asks again in each forked child, because a fork clears the request. Elsewher
 for the parent. Linux watches the *thread* that forked: parents fork from their main thread.
 """
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -71,10 +72,8 @@ def _watch(parent_pid: int) -> None:
     import psutil
 
     def wait() -> None:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(parent_pid).wait()
-        except psutil.NoSuchProcess:
-            pass
         os._exit(1)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()

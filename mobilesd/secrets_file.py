@@ -5,15 +5,27 @@ import os
 import secrets
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 __all__ = ["secret_key"]
 
 
 def secret_key(data_dir: Path) -> str:
     """Return the key in `secret_key`, making the file (mode 600) if there is none.
 
-    Two processes may start at once: the file is linked into place whole, and the first one wins.
+    Raises ImproperlyConfigured when the data folder can't be used.
     """
-    file = data_dir / "secret_key"
+    try:
+        return _read_or_make(data_dir, data_dir / "secret_key")
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {data_dir} can't be used: {error.strerror}. Correct its owner, or set"
+            " MOBILESD_DATA_DIR to another folder, then start again."
+        ) from error
+
+
+def _read_or_make(data_dir: Path, file: Path) -> str:
+    # Two processes may start at once: the file is linked into place whole, and the first one wins.
     with contextlib.suppress(FileNotFoundError):
         if key := file.read_text(encoding="ascii").strip():
             return key

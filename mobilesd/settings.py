@@ -4,6 +4,7 @@ by default, so that a checkout runs by itself."""
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mobilesd import env
 from mobilesd.secrets_file import secret_key
@@ -16,6 +17,8 @@ DEBUG = env.boolean("MOBILESD_DEBUG", False)
 SECRET_KEY = env.secret("MOBILESD_SECRET_KEY") or secret_key(DATA_DIR)
 ALLOWED_HOSTS = env.strings("MOBILESD_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 PUBLIC_URL = env.url("MOBILESD_PUBLIC_URL")
+if PUBLIC_URL:
+    ALLOWED_HOSTS.append(str(urlsplit(PUBLIC_URL).hostname))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 
 INSTALLED_APPS = [
@@ -40,7 +43,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "mobilesd.http.RequestIdMiddleware",
+    "mobilesd.http.request_ids.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "mobilesd.http.pages.PageMiddleware",  # before anything that reads a form
@@ -165,9 +168,9 @@ REST_FRAMEWORK = {
         "apikeys.authentication.PageSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.ScopePermission"],
-    "DEFAULT_PARSER_CLASSES": ["mobilesd.http.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["mobilesd.http.JSONRenderer"],
-    "EXCEPTION_HANDLER": "mobilesd.http.exception_handler",
+    "DEFAULT_PARSER_CLASSES": ["mobilesd.http.codec.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["mobilesd.http.codec.JSONRenderer"],
+    "EXCEPTION_HANDLER": "mobilesd.http.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -217,8 +220,17 @@ TIME_ZONE = "UTC"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"request_id": {"()": "mobilesd.http.request_ids.RequestIdFilter"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"}
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["request_id"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django.request": {"level": "ERROR"},

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from mobilesd import health
-from mobilesd.http import unknown_api_path
+from mobilesd.http.problems import unknown_api_path
 
 urlpatterns = [
     path("status", health.status),
@@ -20,6 +20,6 @@ urlpatterns = [
     path("", include("mobilesd.pages")),
 ]
 
-handler400 = "mobilesd.http.bad_request"
-handler404 = "mobilesd.http.not_found"
-handler500 = "mobilesd.http.server_error"
+handler400 = "mobilesd.http.problems.bad_request"
+handler404 = "mobilesd.http.problems.not_found"
+handler500 = "mobilesd.http.problems.server_error"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dispatch.address import refuse, url_of
+from dispatch.address import url_of
+from mobilesd.errors import bad_field
 
 __all__ = ["read_fields", "unknown_fields"]
 
@@ -19,7 +20,7 @@ def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     for name in _SWITCHES:
         if name in body:
             if not isinstance(body[name], bool):
-                raise refuse(name, "must be true or false.")
+                raise bad_field(name, "must be true or false.")
             fields[name] = body[name]
     url = _url(body)
     if url is not None:
@@ -35,7 +36,7 @@ def unknown_fields(body: Mapping[str, Any]) -> list[str]:
 
 def _text(body: Mapping[str, Any], name: str, path: str) -> str:
     if not isinstance(body[name], str):
-        raise refuse(path, "must be a text.")
+        raise bad_field(path, "must be a text.")
     return str(body[name])
 
 
@@ -46,12 +47,12 @@ def _url(body: Mapping[str, Any]) -> str | None:
         return None
     for name in ("host", "port"):
         if name not in body:
-            raise refuse(name, "is missing.", "Send host and port, or apiUrl.")
+            raise bad_field(name, "is missing.", "Send host and port, or apiUrl.")
     port = body["port"]
     if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) < 6:
         port = int(port)
     if type(port) is not int:
-        raise refuse("port", "must be a whole number.")
+        raise bad_field("port", "must be a whole number.")
     return url_of(_text(body, "host", "host"), port)
 
 
@@ -60,8 +61,8 @@ def _auth(body: Mapping[str, Any]) -> dict[str, str]:
     if auth is None:
         return {}
     if not isinstance(auth, dict):
-        raise refuse("auth", "must be an object with username and password.")
+        raise bad_field("auth", "must be an object with username and password.")
     if unknown := sorted(set(auth) - {"username", "password"}):
-        raise refuse(f"auth.{unknown[0][:60]}", "is not a field of auth.")
+        raise bad_field(f"auth.{unknown[0][:60]}", "is not a field of auth.")
     given = {name: value for name, value in auth.items() if value is not None}
     return {name: _text(given, name, f"auth.{name}") for name in given}

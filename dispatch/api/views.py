@@ -6,10 +6,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dispatch import services
-from dispatch.address import refuse
 from dispatch.api.fields import read_fields, unknown_fields
 from dispatch.api.serializers import emit_server, emit_servers
 from dispatch.models import Server
+from mobilesd.errors import bad_field
 from mobilesd.http.views import ApiView, json_object
 
 __all__ = ["ServerV1", "ServersV1", "ServersV2"]
@@ -39,11 +39,11 @@ class ServersV1(ApiView):
         body = json_object(request)
         fields = read_fields(body)
         if "alias" not in fields:
-            raise refuse("alias", "is missing.", error="missing_required_field")
+            raise bad_field("alias", "is missing.", error="missing_required_field")
         fields.setdefault("url", "")  # refused there, with an example
         for name in ("paused", "interrupt"):
             if name in fields:
-                raise refuse(name, "can be set once the server is there.", "Send it by PUT.")
+                raise bad_field(name, "can be set once the server is there.", "Send it by PUT.")
         server = services.add_server(**fields)
         return Response(_changed("The server is added.", server, body), status=201)
 
@@ -60,7 +60,7 @@ class ServerV1(ApiView):
         body = json_object(request)
         fields = read_fields(body)
         if fields.pop("alias", alias) != alias:
-            raise refuse(
+            raise bad_field(
                 "alias",
                 "can't be changed: jobs name the server by it.",
                 "Add a server with the new alias, and delete this one.",

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import reverse
 
 from gallery.models import Image
-from mobilesd.http import rfc3339
+from mobilesd.http.times import rfc3339
 
 __all__ = ["emit_image"]
 

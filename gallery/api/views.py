@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.http import QueryDict
 from django.http.response import HttpResponseBase
-from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,9 +15,10 @@ from gallery.models import Image
 from gallery.querysets import ImageQuerySet
 from gallery.thumbnails import SIZES, thumbnail
 from jobs.pictures import MIME
-from mobilesd.errors import InvalidInput, NotFound
-from mobilesd.http import PageRequest, paginate
+from mobilesd.errors import NotFound, bad_field
 from mobilesd.http.files import IMMUTABLE, file_answer
+from mobilesd.http.paging import PageRequest, paginate
+from mobilesd.http.times import read_moment
 from mobilesd.http.views import AnyAccept, ApiView
 
 __all__ = ["ImageDetail", "ImageFile", "ImageThumbnail", "Images"]
@@ -46,39 +46,25 @@ def _file_gone() -> NotFound:
     )
 
 
-def _refuse(name: str, sentence: str, error: str = "") -> InvalidInput:
-    return InvalidInput(f"{name} {sentence}", error=error, fields={name: [f"{name} {sentence}"]})
-
-
 def _filtered(images: ImageQuerySet, query: QueryDict) -> ImageQuerySet:
     for name in _LATER:
         if query.get(name):
-            raise _refuse(
-                name, "is not supported by this version of MobileSD.", "unsupported_parameter"
+            raise bad_field(
+                name, "is not supported by this version of MobileSD.", error="unsupported_parameter"
             )
     filters: dict[str, Any] = {}
     if text := query.get("job"):
         try:
             filters["job"] = UUID(text)
         except ValueError:
-            raise _refuse("job", f"must be a job's id, not {text[:60]!r}.") from None
+            raise bad_field("job", f"must be a job's id, not {text[:60]!r}.") from None
     for name, field in (("server", "server_alias"), ("app_type", "app_type")):
         if text := query.get(name, "").replace("\x00", ""):
             filters[field] = text
     for name, lookup in (("from", "created_at__gte"), ("to", "created_at__lt")):
         if text := query.get(name):
-            filters[lookup] = _moment(name, text)
+            filters[lookup] = read_moment(name, text)
     return images.filter(**filters)
-
-
-def _moment(name: str, text: str) -> Any:
-    try:
-        moment = parse_datetime(text.replace(" ", "+"))  # a "+" that was not encoded
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise _refuse(name, f"must be a time like 2026-01-31T18:00:00Z, not {text[:60]!r}.")
-    return moment
 
 
 class Images(ApiView):
@@ -152,5 +138,5 @@ def _size(text: str | None) -> int:
         return SIZES[0]
     if text not in map(str, SIZES):
         sizes = " or ".join(map(str, SIZES))
-        raise _refuse("size", f"must be {sizes}, not {text[:20]!r}.")
+        raise bad_field("size", f"must be {sizes}, not {text[:20]!r}.")
     return int(text)

@@ -5,19 +5,15 @@ from typing import Any
 
 from django.db.models import Q
 from django.http import QueryDict
-from django.utils.dateparse import parse_datetime
 
 from jobs.choices import Status
 from jobs.querysets import JobQuerySet
-from mobilesd.errors import InvalidInput
+from mobilesd.errors import bad_field
+from mobilesd.http.times import read_moment
 
 __all__ = ["filter_jobs"]
 
 _LATER = ("q", "batch")
-
-
-def _refuse(name: str, sentence: str, error: str = "") -> InvalidInput:
-    return InvalidInput(f"{name} {sentence}", error=error, fields={name: [f"{name} {sentence}"]})
 
 
 def filter_jobs(jobs: JobQuerySet, query: QueryDict) -> tuple[JobQuerySet, dict[str, Any]]:
@@ -27,8 +23,8 @@ def filter_jobs(jobs: JobQuerySet, query: QueryDict) -> tuple[JobQuerySet, dict[
     """
     for name in _LATER:
         if query.get(name):
-            raise _refuse(
-                name, "is not supported by this version of MobileSD.", "unsupported_parameter"
+            raise bad_field(
+                name, "is not supported by this version of MobileSD.", error="unsupported_parameter"
             )
     used: dict[str, Any] = {}
     statuses = _statuses(query.getlist("status"))
@@ -48,7 +44,7 @@ def filter_jobs(jobs: JobQuerySet, query: QueryDict) -> tuple[JobQuerySet, dict[
         jobs = jobs.filter(Q(server_alias=alias) | Q(server_alias="", target_server_alias=alias))
     for name, lookup in (("created_after", "created_at__gt"), ("created_before", "created_at__lt")):
         if text := _value(query, name):
-            moment = _moment(name, text)
+            moment = read_moment(name, text)
             used[name] = moment
             jobs = jobs.filter(**{lookup: moment})
     return jobs, used
@@ -58,7 +54,7 @@ def _statuses(given: Iterable[str]) -> list[str]:
     words = [word.strip() for text in given for word in text.split(",") if word.strip()]
     for word in words:
         if word not in Status.values:
-            raise _refuse(
+            raise bad_field(
                 "status", f"must be one of {', '.join(Status.values)}, not {word[:40]!r}."
             )
     return list(dict.fromkeys(words))
@@ -67,15 +63,5 @@ def _statuses(given: Iterable[str]) -> list[str]:
 def _value(query: QueryDict, name: str) -> str:
     value = (query.get(name) or "").strip()
     if "\x00" in value or len(value) > 500:
-        raise _refuse(name, "can't be searched for.")
+        raise bad_field(name, "can't be searched for.")
     return value
-
-
-def _moment(name: str, text: str) -> Any:
-    try:
-        moment = parse_datetime(text.replace(" ", "+"))  # a "+" that was not encoded
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise _refuse(name, f"must be a time like 2026-01-31T18:00:00Z, not {text[:60]!r}.")
-    return moment

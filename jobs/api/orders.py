@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.utils.dateparse import parse_datetime
-
 from jobs.services import Order
-from mobilesd.errors import InvalidInput
+from mobilesd.errors import bad_field
+from mobilesd.http.times import read_moment
 
 __all__ = ["read_order"]
 
@@ -34,23 +33,17 @@ _LATER = {
 _MAX_UNKNOWN_SHOWN = 20
 
 
-def _refuse(name: str, sentence: str, *, error: str = "", hint: str = "") -> InvalidInput:
-    return InvalidInput(
-        f"{name} {sentence}", error=error, fields={name: [f"{name} {sentence}"]}, hint=hint
-    )
-
-
 def read_order(body: Mapping[str, Any]) -> Order:
     """Read the body of v1's and v2's generate; raise InvalidInput that names the field."""
     for name in sorted(name for name in _LATER if body.get(name)):
-        raise _refuse(
+        raise bad_field(
             name,
             "is not supported by this version of MobileSD.",
             error="unsupported_parameter",
             hint="Send generation_params, and leave this field out.",
         )
     if "generation_params" not in body:
-        raise _refuse(
+        raise bad_field(
             "generation_params",
             "is missing.",
             error="missing_required_field",
@@ -58,7 +51,7 @@ def read_order(body: Mapping[str, Any]) -> Order:
         )
     params = body["generation_params"]
     if not isinstance(params, dict):
-        raise _refuse("generation_params", f"must be an object, not {_kind(params)}.")
+        raise bad_field("generation_params", f"must be an object, not {_kind(params)}.")
     given = {name: value for name, value in body.items() if name in _KNOWN}
     return Order(
         generation_params=params,
@@ -95,14 +88,14 @@ def _kind(value: Any) -> str:
 def _text(given: Mapping[str, Any], name: str) -> str:
     value = given.get(name, "")
     if not isinstance(value, str):
-        raise _refuse(name, f"must be a text, not {_kind(value)}.")
+        raise bad_field(name, f"must be a text, not {_kind(value)}.")
     return value.strip()
 
 
 def _whole(given: Mapping[str, Any], name: str, default: int) -> int:
     value = given.get(name, default)
     if type(value) is not int:
-        raise _refuse(name, f"must be a whole number, not {_kind(value)}.")
+        raise bad_field(name, f"must be a whole number, not {_kind(value)}.")
     return value
 
 
@@ -110,14 +103,4 @@ def _moment(given: Mapping[str, Any], name: str) -> datetime | None:
     text = _text(given, name)
     if not text:
         return None
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise _refuse(
-            name,
-            f"must be a time with its zone, not {text[:60]!r}.",
-            hint="Write it like 2026-01-31T18:00:00Z.",
-        )
-    return moment
+    return read_moment(name, text)

@@ -11,7 +11,7 @@ from uuid import UUID
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
 from jobs.ports import Forecast, Reason, Result, ports
-from mobilesd.http import rfc3339
+from mobilesd.http.times import rfc3339
 
 __all__ = ["POSITIONS_SHOWN", "emit_job", "emit_jobs"]
 
@@ -49,8 +49,7 @@ def _positions(pending: Sequence[Job]) -> Mapping[UUID, int]:
     if len(pending) == 1:  # counting reads fewer rows than listing
         place = Job.objects.place_of(pending[0], at_most=POSITIONS_SHOWN)
         return {pending[0].pk: place} if place is not None else {}
-    first = Job.objects.queued().values_list("pk", flat=True)[:POSITIONS_SHOWN]
-    return {job_id: place for place, job_id in enumerate(first, start=1)}
+    return Job.objects.places_of(pending, at_most=POSITIONS_SHOWN)
 
 
 def _fixed(job: Job) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from jobs.api.serializers import emit_job, emit_jobs
 from jobs.models import Job
 from jobs.ports import ports
 from mobilesd.errors import NotFound
-from mobilesd.http import PageRequest, paginate, rfc3339
 from mobilesd.http.files import VOLATILE, file_answer
+from mobilesd.http.paging import PageRequest, paginate
+from mobilesd.http.times import rfc3339
 from mobilesd.http.views import AnyAccept, ApiView, json_object
 
 __all__ = [

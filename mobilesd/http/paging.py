@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
-from mobilesd.errors import InvalidInput
+from mobilesd.errors import bad_field
 
 __all__ = ["EXACT_TOTAL", "Page", "PageRequest", "paginate"]
 
@@ -25,16 +25,12 @@ EXACT_TOTAL = 10_000
 _Row = TypeVar("_Row", bound=Model)
 
 
-def _refuse(name: str, why: str) -> InvalidInput:
-    return InvalidInput(f"{name} {why}.", fields={name: [f"{name} {why}."]})
-
-
 def _number(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     text = query.get(name)
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
-        raise _refuse(name, f"must be a whole number from {low} to {high}, not {text[:40]!r}")
+        raise bad_field(name, f"must be a whole number from {low} to {high}, not {text[:40]!r}.")
     return int(text)
 
 
@@ -47,7 +43,7 @@ def _read_cursor(text: str) -> tuple[datetime, UUID]:
             raise ValueError(moment)
         return at, UUID(row_id)
     except (ValueError, binascii.Error):
-        raise _refuse("cursor", "must be a next_cursor that this API gave out") from None
+        raise bad_field("cursor", "must be a next_cursor that this API gave out.") from None
 
 
 def _write_cursor(row: Any) -> str:
@@ -69,11 +65,11 @@ class PageRequest:
         """Read limit, offset or cursor, and order; raise InvalidInput that names the field."""
         order = query.get("order") or "desc"
         if order not in {"asc", "desc"}:
-            raise _refuse("order", f"must be asc or desc, not {order[:40]!r}")
+            raise bad_field("order", f"must be asc or desc, not {order[:40]!r}.")
         cursor = query.get("cursor") or ""
         offset = _number(query, "offset", 0, 0, MAX_OFFSET)
         if cursor and offset:
-            raise _refuse("cursor", "can't be combined with offset")
+            raise bad_field("cursor", "can't be combined with offset.")
         return cls(
             limit=_number(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
             offset=offset,

@@ -21,7 +21,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from mobilesd.errors import NotFound, Problem, Unavailable
-from mobilesd.http.request_id import request_id
+from mobilesd.http.request_ids import request_id
 from mobilesd.http.times import rfc3339
 
 __all__ = [

@@ -39,6 +39,13 @@ class ApiView(APIView):
 
     required_scopes: dict[str, str] = {}
 
+    @property
+    def allowed_methods(self) -> list[str]:
+        """Name in the Allow header only what some key may do."""
+        scoped = set(self.required_scopes) | ({"HEAD"} if "GET" in self.required_scopes else set())
+        allowed: list[str] = super()._allowed_methods()  # type: ignore[misc]  # not in the stubs
+        return [method for method in allowed if method in scoped]
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return super().dispatch(request, *args, **kwargs)

@@ -61,8 +61,9 @@ class Greeting:
                 "within 15 minutes (start again for a new one):",
                 f"  {target}",
             ]
-        if self._options.addresses:
-            lines += ["", "With a phone in the same network, scan:", _code(target)]
+        code = _code(target) if self._options.addresses else None
+        if code is not None:
+            lines += ["", "With a phone in the same network, scan:", code]
         lines.append("Ctrl-C stops it.")
         return "\n".join(lines)
 
@@ -74,9 +75,10 @@ class Greeting:
         return [url(host, options.port) for host in (*options.addresses[:3], own)]
 
 
-def _code(target: str) -> str:
+def _code(target: str) -> str | None:
+    """Return the address as a picture for a camera, or None where it can't be shown."""
     if not sys.stdout.isatty():
-        return f"  {target}"
+        return None
     import segno
 
     text = io.StringIO()
@@ -84,5 +86,5 @@ def _code(target: str) -> str:
     try:
         text.getvalue().encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:  # an old Windows console has no block characters
-        return f"  {target}"
+        return None
     return text.getvalue()

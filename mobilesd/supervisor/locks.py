@@ -11,7 +11,7 @@ __all__ = ["AlreadyRunning", "FileLock", "owner_of"]
 _BYTE = 1 << 30  # Windows locks hide the bytes they cover: this one is far behind the text
 
 
-class AlreadyRunning(Exception):  # noqa: N818  a refusal, told to the user as it is
+class AlreadyRunning(Exception):
     """Somebody else holds the lock."""
 
     def __init__(self, path: Path, pid: int | None) -> None:

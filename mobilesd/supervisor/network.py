@@ -9,7 +9,7 @@ import psutil
 
 __all__ = ["EVERYWHERE", "allowed_hosts", "check_port", "free_port", "lan_addresses", "url"]
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
+EVERYWHERE = ("0.0.0.0", "::")
 _OWN = ("localhost", "127.0.0.1", "[::1]")
 
 

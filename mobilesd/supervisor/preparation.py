@@ -18,7 +18,7 @@ from mobilesd.supervisor.state import write_atomically
 
 __all__ = ["FIRST_RUN_TOKEN", "Prepared", "alone", "collect_static", "static_stamp"]
 
-FIRST_RUN_TOKEN = "TOKEN"  # noqa: S105  where the real one goes in `first_run_path`
+FIRST_RUN_TOKEN = "TOKEN"
 _ADVISORY_LOCK = 0x6D6F6270
 _LOCK_SECONDS = 600
 

@@ -6,6 +6,7 @@
 
 const BACK_OFF = [500, 1000, 2000, 4000, 8000, 15000];
 const SETTLE = 150; // events come in bursts: one reading for all of them
+const TRY_AGAIN = 3000;
 const WATCH_EVERY = 6000;
 const SILENCE = 2500; // a reconnect this quick needs no banner
 const SIGNED_OUT = 4401;
@@ -31,12 +32,20 @@ function say(text) {
   }
 }
 
-function refresh(element) {
+function refresh(element, wait = SETTLE) {
   if (due.has(element)) return;
   due.set(element, setTimeout(() => {
     due.delete(element);
     if (element.isConnected) window.htmx.trigger(element, "refresh");
-  }, SETTLE));
+  }, wait));
+}
+
+// What could not be read again must not stay as it is. Without a connection there is nothing to
+// do: the way back reads everything. What is gone (a job deleted elsewhere) is left for the queue.
+function readAgain({ target, detail }) {
+  if (!target.matches?.("[data-live]") || !socket) return;
+  if (detail.xhr?.status === 404) location.assign("/");
+  else refresh(target, TRY_AGAIN);
 }
 
 function concerns(element, kind, job) {
@@ -137,5 +146,8 @@ if (after !== undefined) {
   window.addEventListener("pagehide", leave); // an open socket would keep the page out of the cache
   window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
   document.addEventListener("htmx:afterSettle", watch);
+  for (const trouble of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+    document.addEventListener(trouble, readAgain);
+  }
   document.addEventListener("changed", () => refreshFor("")); // HX-Trigger of a form's answer
 }

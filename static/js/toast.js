@@ -27,16 +27,23 @@ function toast({ text, hint, kind }) {
 }
 
 document.addEventListener("toast", ({ detail }) => toast(detail));
-document.addEventListener("htmx:sendError", () =>
-  toast({ text: "MobileSD can't be reached.", hint: "Nothing was changed. Try again.", kind: "error" }));
-document.addEventListener("htmx:timeout", () =>
-  toast({ text: "MobileSD took too long to answer.", hint: "Look at the queue before you try again.", kind: "error" }));
-document.addEventListener("htmx:responseError", ({ detail }) => {
-  if (detail.xhr.getResponseHeader("HX-Trigger")) return; // it brought its own words
-  if (detail.xhr.status === 403) {
-    toast({ text: "This page was open for too long.", hint: "Reload it and try again.", kind: "error" });
+
+// Lists that read themselves again try once more by themselves (live.js): no word about them.
+function complain(event, text, hint) {
+  if (!event.target.matches?.("[data-live]")) toast({ text, hint, kind: "error" });
+}
+
+document.addEventListener("htmx:sendError", (event) =>
+  complain(event, "MobileSD can't be reached.", "Try again when it is back."));
+document.addEventListener("htmx:timeout", (event) =>
+  complain(event, "MobileSD took too long to answer.", "Look at the queue before you try again."));
+document.addEventListener("htmx:responseError", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.getResponseHeader("HX-Trigger")) return; // it brought its own words
+  if (xhr.status === 403) {
+    complain(event, "This page was open for too long.", "Reload it and try again.");
   } else {
-    toast({ text: "MobileSD had a fault of its own.", hint: "Try again, or look into its log.", kind: "error" });
+    complain(event, "MobileSD had a fault of its own.", "Try again, or look into its log.");
   }
 });
 for (const element of list.querySelectorAll("[data-toast]")) dismissLater(element, SHOWN.info);

@@ -12,7 +12,7 @@ from apikeys.models import ApiKey
 from dispatch.models import Inventory, Server, Timing
 from jobs import events
 from jobs.choices import Status
-from jobs.models import Event, Idempotency, JobInput, JobProgress
+from jobs.models import Epoch, Event, Idempotency, JobInput, JobProgress
 from tests import factories
 from tests.api.conftest import Api
 
@@ -36,6 +36,7 @@ def _url(model, what: str, *args) -> str:
 
 def _some_of_each() -> None:
     now = timezone.now()
+    Epoch.objects.get_or_create()
     job = factories.job(Status.PROCESSING, owner=factories.user(), server_alias="a")
     factories.attempt(job)
     factories.image(job)
@@ -75,8 +76,6 @@ def test_a_list_costs_the_same_for_more_rows(page, model):
 def test_each_row_can_be_looked_at_and_shows_no_secret(page, model):
     _some_of_each()
     row = model.objects.first()
-    if row is None:
-        pytest.skip("made by the first event that is read")
     answer = page.get(_url(model, "change", row.pk))
     assert answer.status_code == 200
     assert "hunter2" not in answer.text
@@ -89,9 +88,8 @@ def test_history_can_not_be_written(page, model):
     _some_of_each()
     assert page.get(_url(model, "add")).status_code == 403
     row = model.objects.first()
-    if row is not None:
-        assert page.post(_url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
-        assert page.post(_url(model, "change", row.pk), {}).status_code == 403
+    assert page.post(_url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    assert page.post(_url(model, "change", row.pk), {}).status_code == 403
 
 
 def _act(page: Client, model, action: str, *rows):

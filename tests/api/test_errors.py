@@ -6,8 +6,12 @@ import re
 
 import pytest
 from django.db import OperationalError
+from django.test import RequestFactory
 
 from jobs import services
+from mobilesd.errors import InvalidInput
+from mobilesd.http.codec import StrictJSONParser
+from tests import factories
 from tests.api.conftest import Api
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +47,7 @@ def test_an_unknown_api_path_is_a_json_404(path, method, debug, settings):
 def test_a_method_that_a_route_does_not_have_is_a_405(api):
     answer = api.send("PATCH", "/api/v2/jobs")
     check_envelope(answer, 405, "method_not_allowed")
-    assert "GET" in answer.headers["Allow"]
+    assert answer.headers["Allow"] == "GET, HEAD"
 
 
 def test_an_answer_that_is_no_json_can_not_be_asked_for(api):
@@ -116,6 +120,19 @@ def test_a_body_over_the_limit_is_a_413(api, settings, announced, rows):
     assert set(rows().values()) == {0}
 
 
+def test_a_body_that_is_announced_as_too_large_is_not_even_read(settings):
+    settings.MAX_BODY_BYTES = 10
+
+    class Unreadable:
+        def read(self, *_):
+            raise AssertionError("read")
+
+    request = RequestFactory().post("/", b"x" * 20, "application/json")
+    with pytest.raises(InvalidInput) as refused:
+        StrictJSONParser().parse(Unreadable(), None, {"request": request})
+    assert refused.value.status == 413
+
+
 def _failing(monkeypatch, error):
     def fail(*_):
         raise error
@@ -148,6 +165,21 @@ def test_a_fault_of_ours_shows_nothing_internal_and_is_logged(api, monkeypatch, 
     check_envelope(answer, 500, "internal_error")
     assert "internals" not in answer.text
     assert "secret internals" in caplog.text
+
+
+def test_a_keys_secret_is_in_no_log_line_and_no_answer(monkeypatch, caplog):
+    _, token = factories.key()
+    secret = token.partition(".")[2]
+    _failing(monkeypatch, RuntimeError("broken"))
+    with caplog.at_level(logging.DEBUG):
+        answers = [
+            Api(token).send("POST", GENERATE, ORDER),
+            Api(token).get("/api/v2/jobs"),
+            Api(token + "x").get("/api/v2/jobs"),
+            Api().get("/api/v2/jobs", headers={"X-API-Key": secret, "X-API-Secret": secret}),
+        ]
+    assert secret not in caplog.text
+    assert not any(secret in answer.text for answer in answers)
 
 
 def test_answers_are_not_kept_by_caches(api):

@@ -177,3 +177,5 @@ def test_positions_follow_lane_priority_and_position_over_all_jobs(api, member):
     factories.job(priority=1, deleted_at=timezone.now())
     places = {j["mobilesd_job_id"]: j["queue_position"] for j in api.get(V2).json()["jobs"]}
     assert places == {str(late.pk): 4, str(mine.pk): 3}
+    for job_id, place in places.items():  # a single job's place is counted, not listed
+        assert api.get(f"{V2}/{job_id}/status").json()["job"]["queue_position"] == place

@@ -91,6 +91,7 @@ def test_an_asgi_server_gets_the_file_in_chunks(member):
     async def read() -> tuple[int, bytes]:
         headers = {"Authorization": f"Api-Key {token}"}
         answer = await AsyncClient().get(f"{IMAGES}/{image.pk}/file", headers=headers)
+        assert answer.is_async, "Django would read the whole file before the first byte"
         parts = [part async for part in answer]
         return len(parts), b"".join(parts)
 

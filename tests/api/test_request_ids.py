@@ -7,7 +7,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from mobilesd.http import RequestIdFilter, RequestIdMiddleware, request_id
+from mobilesd.http.request_ids import RequestIdFilter, RequestIdMiddleware, request_id
 from tests.api.conftest import Api
 
 

@@ -176,14 +176,16 @@ class Installation:
     def process(self, name: str) -> psutil.Process:
         """Return the process that `up` started for a role; wait until there is one."""
 
-        def pid() -> int | None:
-            with contextlib.suppress(OSError, ValueError):
+        def running() -> psutil.Process | None:
+            # The file names a process until `up` has seen that it ended.
+            with contextlib.suppress(OSError, ValueError, psutil.Error):
                 for child in self.state()["children"]:
                     if child["name"] == name and child["pid"] is not None:
-                        return int(child["pid"])
+                        return psutil.Process(child["pid"])
             return None
 
-        return psutil.Process(eventually(pid, 40, f"a process for {name}"))
+        found: psutil.Process = eventually(running, 40, f"a process for {name}")
+        return found
 
     def workers(self, cluster: str) -> list[psutil.Process]:
         """Return the workers of a cluster, without its monitor and its pusher.
@@ -220,7 +222,7 @@ class Installation:
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def create_user(self, username: str = "admin", password: str = "correct horse") -> None:  # noqa: S107
+    def create_user(self, username: str = "admin", password: str = "correct horse") -> None:
         """Make an administrator."""
         self.env["DJANGO_SUPERUSER_PASSWORD"] = password
         try:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.processes.installation import Installation, eventually
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.processes
 
 Install = Callable[..., Installation]
 

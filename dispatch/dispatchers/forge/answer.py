@@ -92,7 +92,7 @@ def _pictures(
     Seeds have no entry for the grid, infotexts have; maps have neither.
     """
     first = info.get("index_of_first_image", 0)
-    if type(first) is not int or first < 0:
+    if first < 0:
         raise ValueError("no index")
     seeds = _list(info.get("all_seeds") or [])
     results = images[first : len(infotexts)]

@@ -103,7 +103,9 @@ class ForgeDispatcher(Dispatcher):
         try:
             task = self._task(token, preview) if task_ids else None
             if task is not None and not task.get("active"):
-                return Progress(active=False, text=text(task.get("textinfo") or "", 200))
+                return Progress(
+                    waiting=bool(task.get("queued")), text=text(task.get("textinfo") or "", 200)
+                )
             whole = self._progress(_POLL_SECONDS)
         except Trouble:
             return None

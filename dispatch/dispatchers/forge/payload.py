@@ -70,7 +70,8 @@ def build(order: Order, inventory: ServerInventory | None) -> Request:
     body["prompt"] = _prompt_with_loras(str(body.get("prompt", "")), params.get("loras"), inventory)
     _spell(body, inventory)
     overrides = _overrides(params, inventory, warnings)
-    checkpoint = _listed(order.checkpoint, inventory, "checkpoint")
+    named = str(overrides.pop("sd_model_checkpoint", ""))
+    checkpoint = _listed(order.checkpoint or named, inventory, "checkpoint")
     if checkpoint:
         overrides["sd_model_checkpoint"] = checkpoint
     body["override_settings"] = overrides
@@ -146,7 +147,6 @@ def _overrides(
     overrides = {k: v for k, v in given.items() if k in OVERRIDES and v is not None}
     if leaking := [key for key in given if key not in OVERRIDES]:
         warnings.append(_left_out(leaking))
-    overrides.pop("sd_model_checkpoint", None)  # the job's checkpoint, set by `build`
     if "clip_skip" in params:
         overrides["CLIP_stop_at_last_layers"] = params["clip_skip"]
     vae = [params["vae"]] if params.get("vae") not in _NO_VAE else []

@@ -43,7 +43,7 @@ class Command(BaseCommand):
                 lock.release()
 
     def _options(self, options: dict[str, Any]) -> Options:
-        host = options["host"] or ("0.0.0.0" if options["lan"] else "127.0.0.1")  # noqa: S104
+        host = options["host"] or ("0.0.0.0" if options["lan"] else "127.0.0.1")
         port, only = options["port"], options["only"]
         if not 1 <= port <= 65535:
             raise CommandError(f"--port must be between 1 and 65535, not {port}.")

@@ -1,0 +1,363 @@
+"""The lane protocol as a state machine over real lanes: any fault, at any time, in any order.
+
+Lanes are processes that are killed and frozen, the backend is a fake on a real socket that is
+killed and started again, the database is a real file. What holds after every step and at the end
+is what the protocol's model checker proved of its model (protocol §1 and §4).
+"""
+
+import contextlib
+import json
+import signal
+import threading
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Count
+from django_q.models import OrmQ
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from dispatch.fakes.forge import FakeForge
+from dispatch.models import Server
+from dispatch.sweep import Sweep
+from gallery.models import Image
+from jobs import transitions
+from jobs.choices import FINAL, Outcome, Status
+from jobs.models import Attempt, Event, Job, LiveEvent
+from tests.dispatch.lane_harness import connected, queue
+from tests.dispatch.lane_processes import Cluster, LaneProcess
+
+__all__ = ["LaneProtocol"]
+
+# Runs that a fault may waste at most: Forge with hand-over (protocol §2). A foreign interrupt is
+# one that has to be made again; a failed run is the job's own.
+WASTE = {"crash": 2, "expire": 2, "backend": 1, "drop": 1, "interrupt": 1}
+BUDGET = {
+    "crash": 2,
+    "expire": 1,
+    "backend": 1,
+    "drop": 1,
+    "interrupt": 1,
+    "fail": 1,
+    "foreign": 2,
+    "cancel": 2,
+}
+JOBS = 5
+
+# Where a lane may die or freeze to the instruction; elsewhere it is a matter of chance.
+STEPS = (
+    "jobs.transitions.claim",
+    "jobs.transitions.mark_submitted",
+    "dispatch.lanes.run.Run.send",
+    "dispatch.lanes.store.complete",
+    "jobs.transitions.end_attempt",
+    "jobs.transitions.clear",
+    "jobs.transitions.adopt",
+    "dispatch.dispatchers.forge.ForgeDispatcher.interrupt",
+    "dispatch.lease.Lease.release",
+)
+
+
+def _spend(name: str):
+    return precondition(lambda self: self.spent[name] < BUDGET[name])
+
+
+class LaneProtocol(RuleBasedStateMachine):
+    """One server, up to five jobs, and everything that can go wrong with them.
+
+    Which rules may come next depends on nothing but the rules before: real time must not make
+    two runs of the same example differ. A rule that finds nothing to hurt does nothing.
+    """
+
+    cluster: ClassVar[Cluster]
+    log: ClassVar[Path]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent: Counter[str] = Counter()
+        self.jobs: list[Job] = []
+        self.ended: dict[object, str] = {}
+        self.halts: list[dict[str, object]] = []
+        self.frozen: list[LaneProcess] = []
+        self.sweep = Sweep()
+        self.log_from = self.log.stat().st_size if self.log.exists() else 0
+        self.fake = FakeForge(seconds=0.2).start()
+        self.server = connected(self.fake)
+        self.foreign: list[threading.Thread] = []
+
+    # --- what people do ---------------------------------------------------------------------
+
+    @initialize(count=st.integers(1, 3))
+    def first_jobs(self, count: int) -> None:
+        self._submit(count)
+
+    @precondition(lambda self: len(self.jobs) < JOBS)
+    @rule()
+    def submit(self) -> None:
+        self._submit(1)
+
+    def _submit(self, count: int) -> None:
+        with transaction.atomic():
+            jobs = queue(count)
+            for job in jobs:
+                transitions.announce_waiting(job)
+        self.jobs += jobs
+        self._tick()
+
+    @_spend("cancel")
+    @rule(which=st.integers(0, JOBS - 1))
+    def cancel(self, which: int) -> None:
+        self.spent["cancel"] += 1
+        with transaction.atomic():
+            transitions.cancel(self.jobs[which % len(self.jobs)].pk)
+
+    @_spend("foreign")
+    @rule()
+    def foreign_run(self) -> None:
+        self.spent["foreign"] += 1
+        name = f"foreign-{self.spent['foreign']}"
+        body = {"prompt": "theirs", "steps": 4, "width": 64, "height": 64, "force_task_id": name}
+        thread = threading.Thread(target=self._post, args=("txt2img", body), daemon=True)
+        thread.start()
+        self.foreign.append(thread)
+
+    @_spend("interrupt")
+    @rule()
+    def foreign_interrupt(self) -> None:
+        self.spent["interrupt"] += 1
+        self._post("interrupt", {})
+
+    def _post(self, name: str, body: dict[str, object]) -> None:
+        request = urllib.request.Request(
+            f"{self.fake.url}/sdapi/v1/{name}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(request, timeout=20).read()
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    @_spend("crash")
+    @rule()
+    def crash_lane(self) -> None:
+        self.spent["crash"] += 1
+        lane = self._holder()
+        if lane is not None:
+            lane.kill()
+        self._tick()
+
+    @_spend("crash")
+    @rule(step=st.sampled_from(STEPS), skip=st.integers(0, 2))
+    def crash_next_lane_at(self, step: str, skip: int) -> None:
+        self.spent["crash"] += 1
+        self.halts.append({"halt_at": step, "how": signal.SIGKILL, "skip": skip})
+
+    @_spend("expire")
+    @rule()
+    def freeze_and_take_over(self) -> None:
+        """A lane stands still for so long that another takes its lease, and wakes up later."""
+        self.spent["expire"] += 1
+        lane = self._holder()
+        if lane is not None:
+            self._freeze(lane)
+            self.frozen.append(lane)
+            self._take_over()
+
+    @_spend("expire")
+    @rule(step=st.sampled_from(STEPS), skip=st.integers(0, 2))
+    def freeze_next_lane_at(self, step: str, skip: int) -> None:
+        """As above, at an exact place; it is taken over in a later step."""
+        self.spent["expire"] += 1
+        self.halts.append({"halt_at": step, "how": signal.SIGSTOP, "skip": skip})
+
+    @_spend("expire")
+    @rule()
+    def take_over_from_a_living_lane(self) -> None:
+        self.spent["expire"] += 1
+        self._take_over()
+
+    @rule()
+    def thaw(self) -> None:
+        for lane in self.frozen:
+            lane.thaw()
+        self.frozen = []
+
+    @_spend("backend")
+    @rule()
+    def crash_backend(self) -> None:
+        self.spent["backend"] += 1
+        port, log = self.fake.port, self.fake.log
+        self.fake.stop()
+        self.fake = FakeForge(port=port, log=log, seconds=0.2).start()
+
+    @_spend("fail")
+    @rule()
+    def fail_a_run(self) -> None:
+        self.spent["fail"] += 1
+        self.fake.faults.add("http_500", after_steps=2)
+
+    @_spend("drop")
+    @rule()
+    def drop_an_answer(self) -> None:
+        self.spent["drop"] += 1
+        self.fake.faults.add("drop_after")
+
+    @rule(tenths=st.integers(1, 4))
+    def wait(self, tenths: int) -> None:
+        end = time.monotonic() + tenths / 10
+        while time.monotonic() < end:
+            self._tick()
+            time.sleep(0.03)
+
+    # --- the machinery around ---------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Do what `up` and the clusters do: sweep, and run what was enqueued."""
+        self.sweep.run()
+        for row in OrmQ.objects.all():
+            if row.key == "dispatch":
+                halt = self.halts.pop() if self.halts else {}
+                self.cluster.work_off(**halt)
+            else:
+                self.cluster.work_off()
+        self._take_over_from_frozen()
+
+    def _take_over_from_frozen(self) -> None:
+        for lane in self.cluster.lanes:
+            if lane.frozen and lane not in self.frozen:
+                if self._locks_the_database():
+                    lane.thaw()  # everything would wait for it: see `_freeze`
+                else:
+                    self.frozen.append(lane)
+                    self._take_over()
+
+    def _holder(self) -> LaneProcess | None:
+        pid = Server.objects.values_list("lane_pid", flat=True).get(pk=self.server.pk)
+        return next((lane for lane in self.cluster.lanes if lane.alive and lane.pid == pid), None)
+
+    def _take_over(self) -> None:
+        from dispatch.lease import Sighting
+
+        row = Server.objects.get(pk=self.server.pk)
+        if row.lane_token is not None and row.heartbeat_at is not None:
+            self.cluster.start(self.server.pk, Sighting(row.lane_token, row.heartbeat_at))
+
+    def _freeze(self, lane: LaneProcess) -> None:
+        """Stop a lane where it does not stop the whole database with it."""
+        for _ in range(50):
+            lane.freeze()
+            if not self._locks_the_database():
+                return
+            lane.thaw()
+            time.sleep(0.01)
+
+    def _locks_the_database(self) -> bool:
+        sqlite = connection.vendor == "sqlite"
+        with connection.cursor() as cursor:
+            if sqlite:
+                cursor.execute("PRAGMA busy_timeout=100")
+            try:
+                with transaction.atomic():  # on SQLite this takes the one write lock
+                    if not sqlite:
+                        cursor.execute("SET LOCAL lock_timeout = '100ms'")
+                        cursor.execute("SELECT 1 FROM dispatch_server FOR UPDATE")
+            except DatabaseError:
+                return True
+            finally:
+                if sqlite:
+                    cursor.execute("PRAGMA busy_timeout=20000")
+        return False
+
+    # --- what must hold ---------------------------------------------------------------------
+
+    @invariant()
+    def every_job_is_in_one_state_of_its_life(self) -> None:
+        for job in Job.objects.annotate(pictures=Count("images", distinct=True)):
+            assert self.ended.get(job.pk, job.status) == job.status, "a final state changed"
+            if job.status in FINAL:
+                self.ended[job.pk] = job.status
+            assert job.pictures == (job.status == Status.COMPLETED), (job.status, job.pictures)
+        for attempt in Attempt.objects.open().select_related("job"):
+            assert attempt.job.status == Status.PROCESSING
+        twice = Attempt.objects.filter(outcome=Outcome.COMPLETED).values("job")
+        assert not twice.annotate(times=Count("pk")).filter(times__gt=1)
+
+    @invariant()
+    def no_token_is_sent_twice(self) -> None:
+        tokens = Counter(run.token for run in self.fake.log.runs())
+        assert max(tokens.values(), default=0) <= 1, tokens
+
+    def teardown(self) -> None:
+        try:
+            self.thaw()
+            self.halts = []
+            self._settle()
+            self._check_end()
+        finally:
+            for lane in self.cluster.lanes:
+                lane.kill()
+            self.fake.stop()
+            for thread in self.foreign:
+                thread.join(5)
+            for model in (OrmQ, Image, Event, LiveEvent, Job, Server):
+                model.objects.all().delete()
+
+    def _settle(self) -> None:
+        """Let everything come to its end, without further faults."""
+        end = time.monotonic() + 30
+        while not self._is_settled():
+            assert time.monotonic() < end, self._describe()
+            self._tick()
+            self.thaw()
+            time.sleep(0.05)
+
+    def _is_settled(self) -> bool:
+        return (
+            not Job.objects.exclude(status__in=FINAL).exists()
+            and not Attempt.objects.filter(cleared_at__isnull=True).exists()
+            and not self.fake.engine.state.job
+        )
+
+    def _check_end(self) -> None:
+        self.every_job_is_in_one_state_of_its_life()
+        self.no_token_is_sent_twice()
+        for job in Job.objects.all():
+            # No fault here is the job's own often enough to fail it.
+            assert job.status in (Status.COMPLETED, Status.CANCELLED), self._describe()
+        allowed = sum(WASTE.get(name, 0) * times for name, times in self.spent.items())
+        wasted = self._wasted()
+        assert len(wasted) <= allowed, (allowed, wasted, self._describe())
+        with self.log.open() as stream:
+            stream.seek(self.log_from)
+            text = stream.read()
+        assert "Traceback" not in text, text
+
+    def _wasted(self) -> list[object]:
+        kept = (Outcome.COMPLETED, Outcome.CANCELLED)
+        outcomes = {str(a.token): a.outcome for a in Attempt.objects.all()}
+        return [
+            (run.token, outcomes[run.token])
+            for run in self.fake.log.runs()
+            if run.token in outcomes
+            and run.started_at is not None
+            and "http_500" not in run.faults
+            and outcomes[run.token] not in kept
+        ]
+
+    def _describe(self) -> str:
+        lines = [f"spent {dict(self.spent)}"]
+        lines += [f"job {j.pk} {j.status} {j.error_code} {j.retry_at}" for j in Job.objects.all()]
+        lines += [
+            f"attempt {a.token} of {a.job_id} sent={a.submitted_at} {a.outcome} "
+            f"ended={a.ended_at} cleared={a.cleared_at} lane={a.lane}"
+            for a in Attempt.objects.order_by("created_at")
+        ]
+        lines += [str(run) for run in self.fake.log.runs()]
+        server = Server.objects.filter(pk=self.server.pk).values().first()
+        lines.append(str(server))
+        return "\n".join(lines)

@@ -1,0 +1,158 @@
+"""The page of a job: pictures, parameters, attempts, and how far it is."""
+
+import uuid
+
+import pytest
+from django.utils import timezone
+
+from jobs.choices import Outcome, Status
+from tests import factories
+from tests.pages.conftest import HTMX
+
+PARAMS = {
+    "positive_prompt": "a lighthouse & <storm>",
+    "negative_prompt": "blurry",
+    "checkpoint_name": "nice.safetensors",
+    "width": 512,
+    "height": 768,
+    "steps": 20,
+    "seed": 18446744073709551615,
+    "loras": [{"name": "grain", "weight": 0.5}],
+    "init_images": [{"$input": "ab" * 32, "mime": "image/png", "bytes": 2_200_000, "form": "raw"}],
+    "strange_key": {"a": [1, 2]},
+}
+
+
+def _job(owner, status=Status.COMPLETED, **fields):
+    return factories.job(status, owner=owner, generation_params=PARAMS, **fields)
+
+
+def test_all_pictures_are_shown_with_their_size_and_a_download(browser, member):
+    job = _job(member)
+    images = [factories.image(job, seed=str(7 + n)) for n in range(2)]
+    page = browser.get(f"/jobs/{job.pk}").text
+    for image in images:
+        assert f'src="/api/v1/gallery/images/{image.pk}/file"' in page
+        assert f'data-name="{image.filename}"' in page
+    assert 'width="8" height="8"' in page
+    assert f'href="/new?init={images[0].pk}"' in page
+
+
+def test_all_parameters_are_told(browser, member):
+    page = browser.get(f"/jobs/{_job(member).pk}").text
+    for text in (
+        "a lighthouse &amp; &lt;storm&gt;",
+        "nice.safetensors",
+        "512 × 768",
+        "18446744073709551615",
+        "grain × 0.5",
+        "image/png, 2.1 MB",
+        "strange key",
+        "a: 1, 2",
+    ):
+        assert text in page
+    assert "abab" not in page  # the hash is ours alone
+
+
+def test_the_prompt_can_be_copied(browser, member):
+    page = browser.get(f"/jobs/{_job(member).pk}").text
+    assert 'data-copy="a lighthouse &amp; &lt;storm&gt;"' in page
+
+
+def test_warnings_are_shown(browser, member):
+    job = _job(member, warnings=["The sampler was replaced by Euler."])
+    assert "The sampler was replaced by Euler." in browser.get(f"/jobs/{job.pk}").text
+
+
+def test_a_failed_job_shows_its_attempts(browser, member):
+    job = _job(member, Status.FAILED, error_message="It went wrong.", error_hint="Do this.")
+    factories.attempt(
+        job,
+        server_alias="gpu",
+        ended_at=timezone.now(),
+        outcome=Outcome.STALLED,
+        error_message="Nothing moved for 5 minutes.",
+    )
+    page = browser.get(f"/jobs/{job.pk}").text
+    for text in ("It went wrong.", "Do this.", "It stopped moving", "Nothing moved for 5 minutes."):
+        assert text in page
+
+
+def test_a_running_job_shows_bar_and_preview(browser, member):
+    job = _job(member, Status.PROCESSING, server_alias="gpu")
+    attempt = factories.attempt(job)
+    page = browser.get(f"/jobs/{job.pk}").text
+    assert f'data-attempt="{attempt.token}"' in page
+    assert f'data-watch="{job.pk}"' in page
+    assert "<progress" in page
+    assert f'src="/jobs/{job.pk}/preview"' in page
+
+
+@pytest.mark.parametrize(
+    ("status", "offered", "missing"),
+    [
+        (Status.PENDING, ["cancel", "delete"], ["retry"]),
+        (Status.PROCESSING, ["cancel"], ["retry", "delete"]),
+        (Status.COMPLETED, ["delete"], ["retry", "cancel"]),
+        (Status.FAILED, ["retry", "delete"], ["cancel"]),
+        (Status.CANCELLED, ["retry", "delete"], ["cancel"]),
+    ],
+)
+def test_only_what_is_possible_is_offered(browser, member, status, offered, missing):
+    job = _job(member, status)
+    page = browser.get(f"/jobs/{job.pk}").text
+    for action in offered:
+        assert f'action="/jobs/{job.pk}/{action}"' in page
+    for action in missing:
+        assert f'action="/jobs/{job.pk}/{action}"' not in page
+
+
+def test_rejected_pictures_are_kept_apart(browser, member):
+    job = _job(member, Status.FAILED)
+    image = factories.image(job, rejected=True)
+    page = browser.get(f"/jobs/{job.pk}").text
+    assert "1 rejected picture" in page
+    assert f'href="/images/{image.pk}"' in page
+    assert "data-viewer" not in page
+
+
+def test_an_open_page_gets_the_part_that_changes(browser, member):
+    job = _job(member)
+    part = browser.get(f"/jobs/{job.pk}", headers=HTMX).text
+    assert "<html" not in part
+    assert 'id="job-facts"' in part
+
+
+@pytest.mark.parametrize("status", Status.values)
+def test_the_job_of_somebody_else_is_not_there(browser, status):
+    job = _job(factories.user(), status)
+    assert browser.get(f"/jobs/{job.pk}").status_code == 404
+    assert browser.get(f"/jobs/{uuid.uuid4()}").status_code == 404
+
+
+def test_a_deleted_job_is_not_there(browser, member):
+    job = _job(member, deleted_at=timezone.now())
+    assert browser.get(f"/jobs/{job.pk}").status_code == 404
+
+
+# --- One picture ------------------------------------------------------------------------------
+
+
+def test_a_picture_leads_to_its_place_on_the_jobs_page(browser, member):
+    image = factories.image(_job(member))
+    answer = browser.get(f"/images/{image.pk}")
+    assert answer.url == f"/jobs/{image.job_id}#picture-{image.pk}"
+
+
+def test_a_picture_without_its_job_has_a_page_of_its_own(browser, member):
+    job = _job(member)
+    image = factories.image(job, parameters=PARAMS)
+    job.delete()
+    page = browser.get(f"/images/{image.pk}").text
+    assert "512 × 768" in page
+    assert f'src="/api/v1/gallery/images/{image.pk}/file"' in page
+
+
+def test_the_picture_of_somebody_else_is_not_there(browser):
+    image = factories.image(_job(factories.user()))
+    assert browser.get(f"/images/{image.pk}").status_code == 404
