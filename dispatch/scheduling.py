@@ -152,7 +152,7 @@ def _better_elsewhere(
     Jobs that are left to a server queue up there, each for RUN_SECONDS: else an idle server
     would leave a whole queue to it.
     """
-    if job.target or server.has_loaded(job.checkpoint):
+    if server.has_loaded(job.checkpoint):
         return None
     left = list(left_to.values())
     waits = {

@@ -32,18 +32,20 @@ class Prepared:
     first_run_path: str | None
 
     @staticmethod
-    def file() -> Path:
-        return Path(settings.RUN_DIR) / "prepared.json"
+    def file(boot_id: str) -> Path:
+        """Return the file of one start: several may prepare themselves in one folder."""
+        return Path(settings.RUN_DIR) / f"prepared-{boot_id}.json"
 
-    def write(self) -> None:
-        """Leave it for the supervisor."""
-        write_atomically(self.file(), json.dumps(asdict(self)))
+    def write(self, boot_id: str) -> None:
+        """Leave it for the supervisor of this start."""
+        write_atomically(self.file(boot_id), json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls) -> "Prepared":
-        """Take what the preparation left."""
-        found = cls(**json.loads(cls.file().read_text(encoding="utf-8")))
-        cls.file().unlink(missing_ok=True)
+    def read(cls, boot_id: str) -> "Prepared":
+        """Take what the preparation of this start left."""
+        file = cls.file(boot_id)
+        found = cls(**json.loads(file.read_text(encoding="utf-8")))
+        file.unlink(missing_ok=True)
         return found
 
 

@@ -133,7 +133,7 @@ class Supervisor:
             self._take_messages()
             if self._stop_by is not None:
                 return None
-        return Prepared.read() if child.code == 0 else None
+        return Prepared.read(self.boot_id) if child.code == 0 else None
 
     @property
     def _is_preparing(self) -> bool:

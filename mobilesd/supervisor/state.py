@@ -72,7 +72,7 @@ def leftovers(only: str | None) -> Iterator[Path]:
     patterns = [state_file(only).name]
     patterns += [f"work-{role}-*" for role in (ROLES if only is None else (only,))]
     if only is None:
-        patterns += ["supervisor-*.json", "prepared.json", "stop-*", "drain-*", ".*"]
+        patterns += ["supervisor-*.json", "prepared-*.json", "stop-*", "drain-*", ".*"]
     for pattern in patterns:
         yield from Path(settings.RUN_DIR).glob(pattern)
 

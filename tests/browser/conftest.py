@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from mobilesd.supervisor.network import free_port
 from tests import factories
+from tests.processes.conftest import install, prepared_folder  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parents[2]
 PHONE = (390, 844)
@@ -153,7 +154,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     process = Web(tmp_path_factory.mktemp("web"), str(connection.settings_dict["NAME"]))
     process.start()

@@ -3,17 +3,20 @@
 import contextlib
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from django.db import connections, transaction
+import pytest
+from django.db import OperationalError, connections, transaction
+from django.utils import timezone
 
 from dispatch import health
 from dispatch.fakes.forge import FakeForge
 from dispatch.lanes.lane import Lane
 from dispatch.lanes.pace import Pace
-from dispatch.lease import take
+from dispatch.lease import Sighting, take
 from dispatch.models import Server
 from jobs import transitions
 from jobs.models import Attempt, Job
@@ -24,11 +27,15 @@ __all__ = [
     "Running",
     "cancel",
     "connected",
+    "earlier",
     "eventually",
+    "failing",
     "lane",
+    "most_at_once",
     "no_attempt_left",
     "queue",
     "samples",
+    "taken_over",
     "until_final",
 ]
 
@@ -89,16 +96,17 @@ def queue(count: int = 1, **fields: Any) -> list[Job]:
 class Running:
     """A lane's thread; `errors` holds what it died of."""
 
-    def __init__(self, server: Server, pace: Pace) -> None:
+    def __init__(self, server: Server, pace: Pace, sighting: Sighting | None) -> None:
         self.server = server
         self.pace = pace
+        self.sighting = sighting
         self.errors: list[BaseException] = []
         self.lane: Lane | None = None
         self.thread = threading.Thread(target=self._work, daemon=True)
 
     def _work(self) -> None:
         try:
-            lease = take(self.server.pk)
+            lease = take(self.server.pk, self.sighting)
             if lease is not None:
                 self.lane = Lane(lease, self.pace)
                 self.lane.live()
@@ -123,9 +131,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def lane(server: Server, pace: Pace = PACE, **changes: Any) -> Iterator[Running]:
-    """Run a lane until it ends by itself; the block ends when the lane has."""
-    running = Running(server, replace(pace, **changes))
+def lane(
+    server: Server, pace: Pace = PACE, *, sighting: Sighting | None = None, **changes: Any
+) -> Iterator[Running]:
+    """Run a lane until it ends by itself; the block ends when the lane has.
+
+    With `sighting` it takes over from a lane that seems dead.
+    """
+    running = Running(server, replace(pace, **changes), sighting)
     running.thread.start()
     try:
         yield running
@@ -157,3 +170,47 @@ def cancel(job: Job) -> None:
 def no_attempt_left() -> bool:
     """Tell whether no attempt is open or uncleared."""
     return not Attempt.objects.filter(cleared_at__isnull=True).exists()
+
+
+def most_at_once(runs) -> int:
+    """Return how many runs the backend had at the same time at most."""
+    moments = [(run.arrived_at, 1) for run in runs] + [(run.ended_at, -1) for run in runs]
+    most = now = 0
+    for _, step in sorted(moments):
+        now += step
+        most = max(most, now)
+    return most
+
+
+def earlier(job: Job, *ends: str) -> None:
+    """Give a job attempts that ended like this, oldest first."""
+    for outcome in ends:
+        factories.attempt(
+            job,
+            outcome=outcome,
+            submitted_at=job.created_at,
+            ended_at=job.created_at,
+            cleared_at=job.created_at,
+        )
+
+
+def taken_over() -> uuid.UUID:
+    """Let somebody else own the only server."""
+    token = uuid.uuid4()
+    Server.objects.update(lane_token=token, heartbeat_at=timezone.now())
+    return token
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, times: int = 1) -> list[int]:
+    """Let a function fail as a busy database does, so many times."""
+    original = getattr(owner, name)
+    left = [times]
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise OperationalError("database is locked")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, fails)
+    return left

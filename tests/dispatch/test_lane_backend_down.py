@@ -8,7 +8,7 @@ from dispatch.models import Health, Server
 from dispatch.sweep import Sweep
 from jobs.choices import Outcome, Status
 from jobs.models import Attempt
-from tests.dispatch.lane_harness import connected, lane, queue, until_final
+from tests.dispatch.lane_harness import connected, earlier, lane, queue, until_final
 from tests.dispatch.lane_processes import Cluster
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,7 +49,6 @@ def test_a_starting_server_is_not_taken_for_a_wrong_one(monkeypatch: pytest.Monk
 
 
 def test_many_tries_that_never_reached_it_fail_no_job() -> None:
-    from tests.dispatch.test_lane_gives_a_job_up import earlier
 
     with FakeForge(seconds=0.1) as fake:
         server = connected(fake)

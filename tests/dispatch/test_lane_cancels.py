@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dispatch.fakes.forge import FakeForge
+from dispatch.lanes.claims import Claimer
 from dispatch.lanes.reporting import Reporter
 from dispatch.lanes.run import Run
 from dispatch.lease import take
@@ -138,6 +139,29 @@ def test_nothing_is_handed_over_behind_a_cancelled_picture() -> None:
             until_final([following])
         first, second = fake.log.runs()
     assert second.arrived_at >= first.ended_at
+
+
+def test_a_cancel_at_the_very_moment_of_the_hand_over_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lane has looked, and then it comes: with company the picture could not be stopped."""
+    original = Claimer.start
+
+    def start(self, candidate, address, behind):
+        if behind is not None and not behind.closed:
+            cancel(behind.job)
+        return original(self, candidate, address, behind)
+
+    monkeypatch.setattr(Claimer, "start", start)
+    with FakeForge(seconds=1) as fake:
+        server = connected(fake)
+        cancelled, following = queue(2)
+        with lane(server, linger=0.05, prefetch_lead=60):
+            until_final([following])
+        first, second = fake.log.runs()
+    assert first.interrupted
+    assert second.arrived_at >= first.ended_at
+    assert not Image.objects.filter(job=cancelled).exists()
 
 
 def test_a_picture_that_comes_after_its_cancel_is_not_stored() -> None:

@@ -40,3 +40,29 @@ def test_a_crash_at_any_step_costs_one_run_at_most(
     assert Image.objects.filter(job=job).count() == 1
     assert done.attempts_made == 1, "our own crash counts as no attempt"
     eventually(no_attempt_left)
+
+
+def test_what_was_never_sent_is_queued_again_at_once(cluster: Cluster) -> None:
+    """There is nothing to look up and nobody to wait for (protocol rule 8)."""
+    with FakeForge(seconds=0.1) as fake:
+        server = connected(fake)
+        [job] = queue()
+        cluster.start(server, halt_at=_MARK).join()
+        cluster.start(server, grace=60, gone_gap=60)
+        [done] = until_final([job])
+    assert done.status == Status.COMPLETED
+
+
+def test_a_job_that_was_being_stored_is_stored_whole_or_not_at_all(cluster: Cluster) -> None:
+    """Killed inside the storing transaction: no completed job without pictures, and no pictures
+    of a job that is not completed."""
+    with FakeForge(seconds=0.1) as fake:
+        server = connected(fake)
+        [job] = queue(params={"n_iter": 2}, images_wanted=2)
+        cluster.start(server, halt_at="dispatch.lanes.store._insert").join()
+        job.refresh_from_db()
+        assert job.status == Status.PROCESSING
+        assert not Image.objects.exists()
+        cluster.start(server)
+        assert until_final([job])[0].status == Status.COMPLETED
+    assert Image.objects.filter(job=job).count() == 2

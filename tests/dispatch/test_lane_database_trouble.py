@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import connection, connections
 
 from dispatch.fakes.forge import FakeForge
 from dispatch.lanes import lane as lane_module
@@ -22,10 +22,12 @@ from tests.dispatch.lane_harness import (
     cancel,
     connected,
     eventually,
+    failing,
     lane,
     no_attempt_left,
     queue,
     samples,
+    taken_over,
     until_final,
 )
 
@@ -50,21 +52,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("one writer at a time is SQLite's")
     monkeypatch.setitem(connections["default"].settings_dict["OPTIONS"], "timeout", 0.1)
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, times: int = 1) -> list[int]:
-    """Let a function fail as a busy database does, so many times."""
-    original = getattr(owner, name)
-    left = [times]
-
-    def fails(*args: Any, **kwargs: Any) -> Any:
-        if left[0]:
-            left[0] -= 1
-            raise OperationalError("database is locked")
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(owner, name, fails)
-    return left
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -142,7 +129,6 @@ def test_a_failure_while_a_cancelled_run_is_cleared_is_made_up_for(
 def test_a_lane_without_its_lease_tries_again_to_store_its_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tests.dispatch.test_lane_lost_lease import taken_over
 
     with FakeForge(seconds=0.5) as fake:
         server = connected(fake)

@@ -9,24 +9,10 @@ from dispatch import standing
 from dispatch.fakes.forge import FakeForge
 from dispatch.lanes import outcomes
 from jobs.choices import Outcome, Status
-from jobs.models import Job
-from tests import factories
-from tests.dispatch.lane_harness import connected, eventually, lane, queue, until_final
+from tests.dispatch.lane_harness import connected, earlier, eventually, lane, queue, until_final
 from tests.dispatch.lane_processes import Cluster
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def earlier(job: Job, *ends: str) -> None:
-    """Give a job attempts that ended like this, oldest first."""
-    for outcome in ends:
-        factories.attempt(
-            job,
-            outcome=outcome,
-            submitted_at=job.created_at,
-            ended_at=job.created_at,
-            cleared_at=job.created_at,
-        )
 
 
 def test_after_our_fifth_crash_in_a_row_over_one_job_it_fails(cluster: Cluster) -> None:

@@ -2,12 +2,11 @@
 (protocol rules 11 and 12)."""
 
 import signal
-import time
-import uuid
 
 import pytest
-from django.utils import timezone
 
+from dispatch.dispatchers.base import Presence
+from dispatch.dispatchers.forge import ForgeDispatcher
 from dispatch.fakes.forge import FakeForge
 from dispatch.lease import Lease, LeaseLost, take
 from dispatch.models import Server
@@ -22,18 +21,12 @@ from tests.dispatch.lane_harness import (
     no_attempt_left,
     queue,
     samples,
+    taken_over,
     until_final,
 )
 from tests.dispatch.lane_processes import Cluster, frozen_soon, sighting_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def taken_over() -> uuid.UUID:
-    """Let somebody else own the only server."""
-    token = uuid.uuid4()
-    Server.objects.update(lane_token=token, heartbeat_at=timezone.now())
-    return token
 
 
 def test_a_late_picture_is_stored_and_nothing_new_is_begun() -> None:
@@ -90,23 +83,31 @@ def test_a_cancelled_picture_is_not_interrupted_without_the_lease() -> None:
     assert Attempt.objects.get().cleared_at is None, "the other lane sees to it"
 
 
-def test_the_new_lane_gives_the_old_one_time_to_store_its_picture(cluster: Cluster) -> None:
+def test_the_new_lane_gives_the_old_one_time_to_store_its_picture(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a frozen lane that wakes up would cost a run for nothing."""
+    looks: list[Presence] = []
+    original = ForgeDispatcher.presence
+
+    def presence(self, *args, **kwargs):
+        looks.append(original(self, *args, **kwargs))
+        return looks[-1]
+
+    monkeypatch.setattr(ForgeDispatcher, "presence", presence)
     with FakeForge(seconds=0.3) as fake:
         server = connected(fake)
         [job] = queue()
         old = cluster.start(server, halt_at="dispatch.lanes.store.complete", how=signal.SIGSTOP)
         frozen_soon(old)
-        lost = Attempt.objects.get().lane
-        cluster.start(server, sighting_of(server), grace=10, gone_gap=0.1)
-        eventually(lambda: Attempt.objects.exclude(lane=lost))
-        time.sleep(0.8)  # in which the new lane sees twice that the backend is rid of it
-        old.thaw()
-        [done] = until_final([job])
+        with lane(server, sighting=sighting_of(server), grace=3, gone_gap=0.1):
+            eventually(lambda: looks.count(Presence.GONE) >= 3)
+            old.thaw()
+            [done] = until_final([job])
         assert done.status == Status.COMPLETED
         assert len(fake.log.runs()) == 1
     assert job.attempts.get().outcome == Outcome.COMPLETED
-    eventually(no_attempt_left)
+    assert no_attempt_left()
 
 
 def test_a_lane_frozen_before_it_claims_cannot_claim_when_it_wakes_up(cluster: Cluster) -> None:

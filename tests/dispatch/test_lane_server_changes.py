@@ -94,7 +94,8 @@ def test_an_address_that_changes_just_before_the_claim_is_not_mixed_with_the_old
         monkeypatch.setattr(Claimer, "start", start)
         server = connected(old)
         jobs = queue(1)
-        with lane(server, linger=0.05):
+        with lane(server, linger=0.05) as running:
             done = until_final(jobs)
+            assert running.lane._address == server.address, "it looks where it has sent the job"
         assert [len(fake.log.runs()) for fake in (old, new)] == [0, 1]
     assert done[0].status == Status.COMPLETED

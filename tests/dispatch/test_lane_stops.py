@@ -4,12 +4,21 @@ import pytest
 from django_q.models import OrmQ
 
 from dispatch.fakes.forge import FakeForge
+from dispatch.lanes import lane as lane_module
 from dispatch.models import Server
 from dispatch.stopping import drain_file, stop_file
 from dispatch.tasks import run_lane
 from jobs.choices import Outcome, Status
 from jobs.models import Attempt
-from tests.dispatch.lane_harness import connected, eventually, lane, queue, samples, until_final
+from tests.dispatch.lane_harness import (
+    connected,
+    eventually,
+    failing,
+    lane,
+    queue,
+    samples,
+    until_final,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,12 +55,10 @@ def test_a_quick_stop_leaves_the_picture_to_the_next_lane(boot: str) -> None:
 def test_a_quick_stop_is_heard_while_the_database_fails(
     boot: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dispatch.lanes.doze import Watcher
-    from tests.dispatch.test_lane_database_trouble import failing
 
     with FakeForge(seconds=0.1) as fake:
         server = connected(fake)
-        failing(monkeypatch, Watcher, "look", times=10**9)
+        failing(monkeypatch, lane_module, "adopt_all", times=10**9)
         with lane(server, breath=0.05):
             stop_file(boot).touch()
 

@@ -55,7 +55,10 @@ def test_a_failed_collection_is_tried_again_at_the_next_start(source, monkeypatc
 
 def test_what_is_handed_over_is_taken_once(settings):
     found = Prepared(enabled_servers=2, demo_port=None, first_run_path="/first-run/TOKEN")
-    found.write()
-    assert json.loads(Prepared.file().read_text())["first_run_path"] == "/first-run/TOKEN"
-    assert Prepared.read() == found
-    assert not Prepared.file().exists()
+    other = Prepared(enabled_servers=1, demo_port=None, first_run_path=None)
+    found.write("a")
+    other.write("b")
+    assert json.loads(Prepared.file("a").read_text())["first_run_path"] == "/first-run/TOKEN"
+    assert Prepared.read("a") == found
+    assert not Prepared.file("a").exists()
+    assert Prepared.read("b") == other

@@ -142,9 +142,9 @@ class ForgeDispatcher(Dispatcher):
 
     def leftovers(self) -> frozenset[str]:
         try:
-            return (
-                frozenset() if self._state(_POLL_SECONDS).get("job") else frozenset(self._pending())
-            )
+            # What waits while something runs may be alive.
+            idle = not self._state(_POLL_SECONDS).get("job")
+            return frozenset(self._pending()) if idle else frozenset()
         except Trouble:
             return frozenset()
 

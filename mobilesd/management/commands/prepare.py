@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import WARNING, CheckMessage, Tags, run_checks
 from django.core.management import call_command
@@ -30,7 +31,9 @@ class Command(BaseCommand):
                 self._migrate()
                 self._report(run_checks(tags=[Tags.database], databases=["default"]))
                 collect_static(self.stdout.write)
-            self._prepared(options["demo"]).write()
+            prepared = self._prepared(options["demo"])
+            if settings.BOOT_ID:
+                prepared.write(settings.BOOT_ID)
         except DatabaseError as error:
             raise CommandError(f"The database can't be used: {error}") from error
         except OSError as error:

@@ -148,7 +148,7 @@ def test_endless_answer_ends_in_little_time_memory_and_disk(forge, declare_size)
     with pytest.raises(LostAnswer) as caught:
         forge.dispatcher.run(request, uuid.uuid4())
     assert caught.value.code == "answer_too_large"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert process.memory_info().rss - before < 24 * MB
     # The fake writes from this same process: what both wrote is twice the limit at most.
     assert process.io_counters().write_chars - written < 100 * MB

@@ -56,6 +56,7 @@ def test_interrupt_counts_only_while_something_runs(scripted, job, interrupted):
     driver = scripted(http(body=whole)).driver()
     progress = driver.progress(uuid.uuid4(), preview=False, task_ids=False)
     assert progress.interrupted == interrupted
+    assert driver.was_interrupted() != interrupted, "that is for an idle server to say"
 
 
 def test_preview_is_asked_for_only_when_wanted(drive):

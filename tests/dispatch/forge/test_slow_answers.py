@@ -33,7 +33,7 @@ def test_probe_says_offline_in_time(scripted, answer):
     driver = scripted(answer).driver()
     began = time.monotonic()
     probe = driver.probe(timeout=0.4)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     assert probe.health == "offline"
     assert probe.text == "The server does not answer in time."
 
@@ -45,7 +45,7 @@ def test_progress_gives_up_and_presence_is_unknown(scripted, answer):
     assert driver.progress(uuid.uuid4(), preview=True, task_ids=True) is None
     assert driver.presence(uuid.uuid4(), task_ids=True) is Presence.UNKNOWN
     assert driver.leftovers() == frozenset()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_lists_that_do_not_come_say_so(forge):
