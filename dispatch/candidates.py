@@ -51,8 +51,12 @@ def work_units(params: Mapping[str, object]) -> float:
     return max(units * images, 0.01)
 
 
-def to_candidate(job: Job, now: datetime) -> scheduling.Candidate:
-    """Return what the scheduler needs to know of a pending job."""
+def to_candidate(job: Job, now: datetime, since: datetime | None = None) -> scheduling.Candidate:
+    """Return what the scheduler needs to know of a pending job.
+
+    It counts as waiting from `since` on: the moment from which other models went first. Counted
+    from its submission, a long queue would stop being grouped as soon as all of it is old.
+    """
     not_due = ""
     if job.not_before and job.not_before > now:
         not_due = f"It starts at {job.not_before:%Y-%m-%d %H:%M} UTC at the earliest."
@@ -70,7 +74,7 @@ def to_candidate(job: Job, now: datetime) -> scheduling.Candidate:
             job.position,
             job.pk.hex,
         ),
-        waited=max(0.0, (now - job.created_at).total_seconds()),
+        waited=max(0.0, (now - max(job.created_at, since or job.created_at)).total_seconds()),
         avoid=frozenset(job.avoid_servers),
         not_due=not_due,
     )
@@ -102,7 +106,7 @@ def candidates_for(server: Server, loaded: str) -> list[scheduling.Candidate]:
     jobs = {job.pk: job for job in due[:HEAD]}
     if len(jobs) == HEAD and loaded:
         jobs |= {job.pk: job for job in due.filter(checkpoint=loaded)[:20]}
-    return [to_candidate(job, now) for job in jobs.values()]
+    return [to_candidate(job, now, server.loaded_since) for job in jobs.values()]
 
 
 def _known_checkpoints(aliases: Iterable[int]) -> dict[int, tuple[KnownModel, ...]]:

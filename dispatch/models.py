@@ -49,6 +49,7 @@ class Server(models.Model):
     failures_in_row = models.PositiveIntegerField(default=0)
     version = models.CharField(max_length=100, blank=True, default="")
     loaded_checkpoint = models.CharField(max_length=500, blank=True, default="")
+    loaded_since = models.DateTimeField(null=True, blank=True, editable=False)
     poisoned_by = models.CharField(max_length=500, blank=True, default="", editable=False)
 
     lane_token = models.UUIDField(null=True, blank=True, editable=False)

@@ -74,6 +74,9 @@ def note_success(server_id: int, loaded_checkpoint: str, version: str = "") -> N
     values: dict[str, object] = {"failures_in_row": 0, "poisoned_by": ""}
     if loaded_checkpoint:
         values["loaded_checkpoint"] = loaded_checkpoint
+        Server.objects.filter(pk=server_id).exclude(loaded_checkpoint=loaded_checkpoint).update(
+            loaded_since=timezone.now()
+        )
     if version:
         values["version"] = version[:100]
     Server.objects.filter(pk=server_id).update(**values)

@@ -81,7 +81,7 @@ class Claimer:
             self._settler.error(run, error)
             return None
         run.checkpoint = request.checkpoint
-        self._expect(run, server)
+        self._expect(run, server, behind)
         with self._lease.fenced():
             marked = transitions.mark_submitted(run.token, lane=self._lease.token)
             if not marked:  # cancelled meanwhile, and never sent: nothing to clean up
@@ -124,9 +124,11 @@ class Claimer:
         return self._inventory
 
     @staticmethod
-    def _expect(run: Run, server: Server) -> None:
-        name = run.checkpoint or server.loaded_checkpoint
-        run.loads_model = bool(run.checkpoint) and run.checkpoint != server.loaded_checkpoint
+    def _expect(run: Run, server: Server, behind: Run | None) -> None:
+        # What will be loaded when it begins: a job that is handed over finds its predecessor's.
+        loaded = (behind.checkpoint if behind else "") or server.loaded_checkpoint
+        name = run.checkpoint or loaded
+        run.loads_model = bool(run.checkpoint) and run.checkpoint != loaded
         learned = Timing.objects.filter(server=server, checkpoint=name, runs__gt=0).first()
         if learned is not None:
             load = learned.load_seconds if run.loads_model else 0.0

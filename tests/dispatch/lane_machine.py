@@ -115,6 +115,19 @@ class LaneProtocol(RuleBasedStateMachine):
         with transaction.atomic():
             transitions.cancel(self.jobs[which % len(self.jobs)].pk)
 
+    @_spend("cancel")
+    @_spend("crash")
+    @rule(which=st.integers(0, JOBS - 1))
+    def cancel_and_crash(self, which: int) -> None:
+        """The lane has no time to clean up after the cancel."""
+        self.spent["cancel"] += 1
+        self.spent["crash"] += 1
+        lane = self._holder()
+        with transaction.atomic():
+            transitions.cancel(self.jobs[which % len(self.jobs)].pk)
+        if lane is not None:
+            lane.kill()
+
     @_spend("foreign")
     @rule()
     def foreign_run(self) -> None:

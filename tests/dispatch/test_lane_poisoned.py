@@ -18,7 +18,7 @@ def test_the_jobs_after_a_broken_checkpoint_are_made_on_a_mended_server() -> Non
         server = connected(fake)
         fake.faults.add("broken_checkpoint", checkpoint=BROKEN)
         [first] = queue(checkpoint=GOOD)
-        [broken] = queue(checkpoint=BROKEN)
+        [broken] = queue(checkpoint=BROKEN, priority=4)  # else the good ones are grouped first
         [good] = queue(checkpoint=GOOD, params={"seed": 7})
         with lane(server, linger=0.05):
             done = until_final([first, broken, good])

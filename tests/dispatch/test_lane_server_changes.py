@@ -83,7 +83,7 @@ def test_an_address_that_changes_just_before_the_claim_is_not_mixed_with_the_old
     from dispatch.lanes.claims import Claimer
 
     original = Claimer.start
-    with FakeForge(seconds=0.1) as old, FakeForge(seconds=0.1) as new:
+    with FakeForge(seconds=0.1) as old, FakeForge(seconds=0.6) as new:
 
         def start(self, *args):
             if server.url != new.url:
@@ -95,7 +95,8 @@ def test_an_address_that_changes_just_before_the_claim_is_not_mixed_with_the_old
         server = connected(old)
         jobs = queue(1)
         with lane(server, linger=0.05) as running:
-            done = until_final(jobs)
+            eventually(lambda: samples(new))
             assert running.lane._address == server.address, "it looks where it has sent the job"
+            done = until_final(jobs)
         assert [len(fake.log.runs()) for fake in (old, new)] == [0, 1]
     assert done[0].status == Status.COMPLETED

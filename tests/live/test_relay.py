@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -149,3 +150,24 @@ async def test_it_can_only_read():
         pytest.skip("only the SQLite connection is read-only")
     with pytest.raises(Exception, match="readonly"):
         await asyncio.to_thread(write)
+
+
+def test_it_goes_on_for_the_next_loop_when_one_just_stopped():
+    """A loop that stops without a word (a server that is torn down) must not hold the relay."""
+    relay = Relay()
+    stopped, later = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+    async def listen():
+        async with listening(relay) as receive:
+            await emit({"n": 2}, public=True)
+            return (await receive())["payload"]
+
+    try:
+        stopped.run_until_complete(relay.join())
+        with transaction.atomic():
+            events.emit("server.status", {"n": 1}, public=True)
+        time.sleep(0.2)  # the relay hands it to the loop that does not run any more
+        assert later.run_until_complete(asyncio.wait_for(listen(), 15)) == {"n": 2}
+    finally:
+        stopped.close()
+        later.close()

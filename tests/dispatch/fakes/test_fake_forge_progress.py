@@ -56,7 +56,7 @@ def assert_in_order(wanted, seen):
     ],
 )
 def test_job_shows_the_recorded_states(serve, name, answer, steps):
-    client = serve(seconds=0.045 * max(steps), load_seconds=0.15)
+    client = serve(seconds=0.15 * max(steps), load_seconds=0.3)
     if name == "progress/with-model-load":
         client.forge.engine.load(RANDOM_A, client.forge.log.open("", {}))
     lines = transcript(name)
