@@ -30,4 +30,5 @@ urlpatterns = [
     path("sign-out", LogoutView.as_view(), name="sign-out"),
     path("first-run/<str:token>", shell.first_run, name="first-run"),
     path("manifest.webmanifest", shell.manifest, name="manifest"),
+    path("favicon.ico", shell.favicon),
 ]

@@ -16,7 +16,7 @@ from django_ratelimit.core import get_usage
 
 from mobilesd import first_run as links
 
-__all__ = ["SignIn", "first_run", "manifest"]
+__all__ = ["SignIn", "favicon", "first_run", "manifest"]
 
 WRONG_TRIES_A_MINUTE = 10
 
@@ -130,3 +130,9 @@ def manifest(request: HttpRequest) -> HttpResponse:
         },
         content_type="application/manifest+json",
     )
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Show the logo to pages that name no icon, such as the administration."""
+    return redirect(static("icons/logo.svg"))

@@ -126,13 +126,17 @@ class Site:
         page.on("console", self._listen)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         if user:
-            client = Client()
-            client.force_login(get_user_model().objects.get(username=user))
-            name = django_settings.SESSION_COOKIE_NAME
-            cookie = client.cookies[name].value
-            context.add_cookies([{"name": name, "value": cookie, "url": self.web.url}])
-            page.goto("/")
+            self.sign_in(page, user)
         return page
+
+    def sign_in(self, page: Page, user: str) -> None:
+        """Give the browser a session of this user, and open the queue page."""
+        client = Client()
+        client.force_login(get_user_model().objects.get(username=user))
+        name = django_settings.SESSION_COOKIE_NAME
+        cookie = client.cookies[name].value
+        page.context.add_cookies([{"name": name, "value": cookie, "url": self.web.url}])
+        page.goto("/")
 
     def _listen(self, message: Any) -> None:
         if message.type == "error" and not any(text in message.text for text in _EXPECTED):

@@ -90,11 +90,11 @@ def test_progress_of_another_attempt_or_an_older_one_is_dropped(page, anna):
     expect(bar).to_have_count(1)
     _progress(job, attempt.token, 9, 0.5)
     expect(bar).to_have_js_property("value", 0.5)
-    _progress(job, uuid.uuid4(), 99, 0.9)
-    _progress(job, attempt.token, 8, 0.4)
-    other = _submit(anna, "a marker")  # when this shows, the two before have arrived
-    expect(page.locator("#waiting")).to_contain_text(other.prompt)
-    expect(bar).to_have_js_property("value", 0.5)
+    for attempt_sent, seq in ((uuid.uuid4(), 99), (attempt.token, 8)):
+        _progress(job, attempt_sent, seq, 0.9)
+        marker = _submit(anna, f"marker {seq}")  # when this shows, the one before has arrived
+        expect(page.locator("#waiting")).to_contain_text(marker.prompt)
+        expect(bar).to_have_js_property("value", 0.5)
 
 
 def test_what_is_shown_stays_when_something_else_changes(page, anna):
@@ -191,6 +191,20 @@ def test_after_too_long_a_break_the_page_reads_everything_again(site, page, anna
     site.web.start()
     expect(page.locator("#running progress")).to_have_js_property("value", 0.7)
     expect(page.locator("#waiting")).to_have_count(0)
+
+
+def test_a_reset_over_an_open_socket_reads_everything_again(site, anna):
+    page = site.page_at()
+    sockets = []
+
+    def between(route):
+        route.connect_to_server()
+        sockets.append(route)
+
+    page.route_web_socket("**/ws/events/**", between)
+    site.sign_in(page, "anna")
+    with page.expect_request("**/queue/active"), page.expect_request("**/queue/done"):
+        sockets[-1].send('{"type": "reset"}')
 
 
 def test_a_list_that_could_not_be_read_is_read_again(page, anna):

@@ -8,6 +8,7 @@ is what the protocol's model checker proved of its model (protocol §1 and §4).
 import contextlib
 import json
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -35,12 +36,13 @@ __all__ = ["LaneProtocol"]
 
 # Runs that a fault may waste at most: Forge with hand-over (protocol §2). A foreign interrupt is
 # one that has to be made again; a failed run is the job's own.
-WASTE = {"crash": 2, "expire": 2, "backend": 1, "drop": 1, "interrupt": 1}
+WASTE = {"crash": 2, "expire": 2, "backend": 1, "drop": 1, "cut": 2, "interrupt": 1}
 BUDGET = {
     "crash": 2,
     "expire": 1,
     "backend": 1,
     "drop": 1,
+    "cut": 1,
     "interrupt": 1,
     "fail": 1,
     "foreign": 2,
@@ -48,16 +50,28 @@ BUDGET = {
 }
 JOBS = 5
 
-# Where a lane may die or freeze to the instruction; elsewhere it is a matter of chance.
-STEPS = (
-    "jobs.transitions.claim",
-    "jobs.transitions.mark_submitted",
+# Where a lane may freeze to the instruction; elsewhere it is a matter of chance. None of these is
+# inside a transaction: a lane that is frozen there stops the whole database.
+FREEZE_AT = (
+    "dispatch.lanes.claims.Claimer.start",
+    "dispatch.lanes.claims.Claimer._expect",
     "dispatch.lanes.run.Run.send",
     "dispatch.lanes.store.complete",
+    "dispatch.lanes.outcomes.Settler.error",
+    "dispatch.lanes.outcomes.Settler.gone",
+    "dispatch.lanes.outcomes.Settler.clear",
+    "dispatch.lanes.lane.adopt_all",
+    "dispatch.dispatchers.forge.ForgeDispatcher.interrupt",
+)
+# And where it may die.
+CRASH_AT = (
+    *FREEZE_AT,
+    "jobs.transitions.claim",
+    "jobs.transitions.mark_submitted",
     "jobs.transitions.end_attempt",
     "jobs.transitions.clear",
     "jobs.transitions.adopt",
-    "dispatch.dispatchers.forge.ForgeDispatcher.interrupt",
+    "dispatch.lanes.store._insert",
     "dispatch.lease.Lease.release",
 )
 
@@ -86,6 +100,7 @@ class LaneProtocol(RuleBasedStateMachine):
         self.sweep = Sweep()
         self.log_from = self.log.stat().st_size if self.log.exists() else 0
         self.fake = FakeForge(seconds=0.2).start()
+        self.born = 0  # how many runs there were before this life of the backend
         self.server = connected(self.fake)
         self.foreign: list[threading.Thread] = []
 
@@ -165,7 +180,7 @@ class LaneProtocol(RuleBasedStateMachine):
         self._tick()
 
     @_spend("crash")
-    @rule(step=st.sampled_from(STEPS), skip=st.integers(0, 2))
+    @rule(step=st.sampled_from(CRASH_AT), skip=st.integers(0, 2))
     def crash_next_lane_at(self, step: str, skip: int) -> None:
         self.spent["crash"] += 1
         self.halts.append({"halt_at": step, "how": signal.SIGKILL, "skip": skip})
@@ -182,7 +197,7 @@ class LaneProtocol(RuleBasedStateMachine):
             self._take_over()
 
     @_spend("expire")
-    @rule(step=st.sampled_from(STEPS), skip=st.integers(0, 2))
+    @rule(step=st.sampled_from(FREEZE_AT), skip=st.integers(0, 2))
     def freeze_next_lane_at(self, step: str, skip: int) -> None:
         """As above, at an exact place; it is taken over in a later step."""
         self.spent["expire"] += 1
@@ -206,6 +221,7 @@ class LaneProtocol(RuleBasedStateMachine):
         self.spent["backend"] += 1
         port, log = self.fake.port, self.fake.log
         self.fake.stop()
+        self.born = len(log.runs())
         self.fake = FakeForge(port=port, log=log, seconds=0.2).start()
 
     @_spend("fail")
@@ -219,6 +235,15 @@ class LaneProtocol(RuleBasedStateMachine):
     def drop_an_answer(self) -> None:
         self.spent["drop"] += 1
         self.fake.faults.add("drop_after")
+
+    @_spend("cut")
+    @rule()
+    def cut_connections(self) -> None:
+        """The network breaks under all requests; the backend goes on with its work."""
+        self.spent["cut"] += 1
+        for connection_ in list(self.fake._connections):
+            with contextlib.suppress(OSError):
+                connection_.shutdown(socket.SHUT_RDWR)
 
     @rule(tenths=st.integers(1, 4))
     def wait(self, tenths: int) -> None:
@@ -239,6 +264,7 @@ class LaneProtocol(RuleBasedStateMachine):
             else:
                 self.cluster.work_off()
         self._take_over_from_frozen()
+        self.nothing_is_given_up_while_it_is_at_the_backend()
 
     def _take_over_from_frozen(self) -> None:
         for lane in self.cluster.lanes:
@@ -304,6 +330,20 @@ class LaneProtocol(RuleBasedStateMachine):
     def no_token_is_sent_twice(self) -> None:
         tokens = Counter(run.token for run in self.fake.log.runs())
         assert max(tokens.values(), default=0) <= 1, tokens
+
+    @invariant()
+    def nothing_is_given_up_while_it_is_at_the_backend(self) -> None:
+        """Else a second run of the job may stand beside the first, or a third in the queue.
+
+        Only a frozen lane can break this: it may send once after it was taken over (protocol §2).
+        """
+        if self.spent["expire"]:
+            return
+        cleared = Attempt.objects.filter(cleared_at__isnull=False)
+        given_up = {str(token) for token in cleared.values_list("token", flat=True)}
+        there = [run for run in self.fake.log.runs()[self.born :] if run.ended_at is None]
+        assert not given_up.intersection(run.token for run in there), there
+        assert sum(not str(run.token).startswith("foreign") for run in there) <= 2, there
 
     def teardown(self) -> None:
         try:

@@ -313,6 +313,7 @@ async def test_a_last_event_that_the_layer_dropped_comes_with_the_next_check(mem
         pass
 
     monkeypatch.setattr(get_channel_layer(), "group_send", lose)
+    await _snapshot()
     async with socket(member) as browser:
         await _hello(browser)
         await emit({"n": 1}, owner=member)

@@ -152,6 +152,7 @@ async def test_it_can_only_read():
         await asyncio.to_thread(write)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine 'Relay._send' was never awaited")
 def test_it_goes_on_for_the_next_loop_when_one_just_stopped():
     """A loop that stops without a word (a server that is torn down) must not hold the relay."""
     relay = Relay()
