@@ -117,7 +117,8 @@ def _text(value: object) -> str:
 
 
 def _extras(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if name not in _DECIDED}
+    # In one order, whatever the database makes of it (PostgreSQL sorts by length).
+    return {name: params[name] for name in sorted(params) if name not in _DECIDED}
 
 
 class PictureForm:

@@ -76,6 +76,10 @@ CRASH_AT = (
 )
 
 
+# When a fault strikes: at once, in the middle of a picture, or with another one behind it.
+MOMENTS = st.sampled_from(["now", "in a picture", "with one handed over"])
+
+
 def _spend(name: str):
     return precondition(lambda self: self.spent[name] < BUDGET[name])
 
@@ -99,7 +103,7 @@ class LaneProtocol(RuleBasedStateMachine):
         self.frozen: list[LaneProcess] = []
         self.sweep = Sweep()
         self.log_from = self.log.stat().st_size if self.log.exists() else 0
-        self.fake = FakeForge(seconds=0.2).start()
+        self.fake = FakeForge(seconds=0.3).start()
         self.born = 0  # how many runs there were before this life of the backend
         self.server = connected(self.fake)
         self.foreign: list[threading.Thread] = []
@@ -124,19 +128,21 @@ class LaneProtocol(RuleBasedStateMachine):
         self._tick()
 
     @_spend("cancel")
-    @rule(which=st.integers(0, JOBS - 1))
-    def cancel(self, which: int) -> None:
+    @rule(which=st.integers(0, JOBS - 1), moment=MOMENTS)
+    def cancel(self, which: int, moment: str) -> None:
         self.spent["cancel"] += 1
+        self._await(moment)
         with transaction.atomic():
             transitions.cancel(self.jobs[which % len(self.jobs)].pk)
 
     @_spend("cancel")
     @_spend("crash")
-    @rule(which=st.integers(0, JOBS - 1))
-    def cancel_and_crash(self, which: int) -> None:
+    @rule(which=st.integers(0, JOBS - 1), moment=MOMENTS)
+    def cancel_and_crash(self, which: int, moment: str) -> None:
         """The lane has no time to clean up after the cancel."""
         self.spent["cancel"] += 1
         self.spent["crash"] += 1
+        self._await(moment)
         lane = self._holder()
         with transaction.atomic():
             transitions.cancel(self.jobs[which % len(self.jobs)].pk)
@@ -154,9 +160,10 @@ class LaneProtocol(RuleBasedStateMachine):
         self.foreign.append(thread)
 
     @_spend("interrupt")
-    @rule()
-    def foreign_interrupt(self) -> None:
+    @rule(moment=MOMENTS)
+    def foreign_interrupt(self, moment: str) -> None:
         self.spent["interrupt"] += 1
+        self._await(moment)
         self._post("interrupt", {})
 
     def _post(self, name: str, body: dict[str, object]) -> None:
@@ -171,9 +178,10 @@ class LaneProtocol(RuleBasedStateMachine):
     # --- what goes wrong --------------------------------------------------------------------
 
     @_spend("crash")
-    @rule()
-    def crash_lane(self) -> None:
+    @rule(moment=MOMENTS)
+    def crash_lane(self, moment: str) -> None:
         self.spent["crash"] += 1
+        self._await(moment)
         lane = self._holder()
         if lane is not None:
             lane.kill()
@@ -186,10 +194,11 @@ class LaneProtocol(RuleBasedStateMachine):
         self.halts.append({"halt_at": step, "how": signal.SIGKILL, "skip": skip})
 
     @_spend("expire")
-    @rule()
-    def freeze_and_take_over(self) -> None:
+    @rule(moment=MOMENTS)
+    def freeze_and_take_over(self, moment: str) -> None:
         """A lane stands still for so long that another takes its lease, and wakes up later."""
         self.spent["expire"] += 1
+        self._await(moment)
         lane = self._holder()
         if lane is not None:
             self._freeze(lane)
@@ -204,9 +213,10 @@ class LaneProtocol(RuleBasedStateMachine):
         self.halts.append({"halt_at": step, "how": signal.SIGSTOP, "skip": skip})
 
     @_spend("expire")
-    @rule()
-    def take_over_from_a_living_lane(self) -> None:
+    @rule(moment=MOMENTS)
+    def take_over_from_a_living_lane(self, moment: str) -> None:
         self.spent["expire"] += 1
+        self._await(moment)
         self._take_over()
 
     @rule()
@@ -216,13 +226,14 @@ class LaneProtocol(RuleBasedStateMachine):
         self.frozen = []
 
     @_spend("backend")
-    @rule()
-    def crash_backend(self) -> None:
+    @rule(moment=MOMENTS)
+    def crash_backend(self, moment: str) -> None:
         self.spent["backend"] += 1
+        self._await(moment)
         port, log = self.fake.port, self.fake.log
         self.fake.stop()
         self.born = len(log.runs())
-        self.fake = FakeForge(port=port, log=log, seconds=0.2).start()
+        self.fake = FakeForge(port=port, log=log, seconds=0.3).start()
 
     @_spend("fail")
     @rule()
@@ -237,10 +248,11 @@ class LaneProtocol(RuleBasedStateMachine):
         self.fake.faults.add("drop_after")
 
     @_spend("cut")
-    @rule()
-    def cut_connections(self) -> None:
+    @rule(moment=MOMENTS)
+    def cut_connections(self, moment: str) -> None:
         """The network breaks under all requests; the backend goes on with its work."""
         self.spent["cut"] += 1
+        self._await(moment)
         for connection_ in list(self.fake._connections):
             with contextlib.suppress(OSError):
                 connection_.shutdown(socket.SHUT_RDWR)
@@ -253,6 +265,19 @@ class LaneProtocol(RuleBasedStateMachine):
             time.sleep(0.03)
 
     # --- the machinery around ---------------------------------------------------------------
+
+    def _await(self, moment: str) -> None:
+        """Let time pass until the moment has come, or does not seem to come."""
+        end = time.monotonic() + 0.7
+        while not self._has_come(moment) and time.monotonic() < end:
+            self._tick()
+            time.sleep(0.01)
+
+    def _has_come(self, moment: str) -> bool:
+        there = [run for run in self.fake.log.runs()[self.born :] if run.ended_at is None]
+        if moment == "with one handed over":
+            return len(there) >= 2
+        return moment == "now" or (bool(there) and self.fake.engine.state.sampling_step >= 1)
 
     def _tick(self) -> None:
         """Do what `up` and the clusters do: sweep, and run what was enqueued."""

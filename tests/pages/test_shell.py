@@ -114,6 +114,10 @@ def test_the_manifest_names_icons_that_exist(client):
         assert finders.find(icon["src"].removeprefix("/static/")), icon
 
 
+def test_pages_that_name_no_icon_get_the_logo(client):
+    assert client.get("/favicon.ico").url == "/static/icons/logo.svg"
+
+
 # --- The first account ------------------------------------------------------------------------
 
 GOOD = {"username": "anna", "password1": "a long enough one", "password2": "a long enough one"}
