@@ -185,7 +185,7 @@ class Lane:
     def _follow(self, glance: Glance) -> None:
         now = time.monotonic()
         orphans = [run for run in self._runs if run.orphan]
-        if orphans and now - self._orphans_at >= 0.5:
+        if orphans and now - self._orphans_at >= self._pace.look:
             self._orphans_at = now
             for run in orphans:
                 self._look_for(run)
@@ -288,6 +288,7 @@ class Lane:
         self._idle_since = time.monotonic()
         following = next((r for r in self._runs if not r.orphan), None)
         if following is not None and following.active_since is None:
+            following.handed_over = False
             following.active_since = following.last_moved = time.monotonic()
 
     # --- what comes next --------------------------------------------------------------------
@@ -324,6 +325,7 @@ class Lane:
         self._watcher.forget()
         if run is None:
             return False
+        run.handed_over = behind is not None
         self._runs.append(run)
         self._polled_at = time.monotonic()
         return True

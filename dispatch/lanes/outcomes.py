@@ -159,6 +159,12 @@ class Settler:
         lost = run.lost
         if lost is not None and lost.code:
             self._gone_with_trouble(run, Trouble(lost.code, lost.message, lost.hint, "transient"))
+        elif run.handed_over:
+            # Whatever ended the server or us, it was not this one, and it takes no blame for it:
+            # else the job behind one that kills would fail with it.
+            self._back_uncounted(
+                run, Outcome.NEVER_REACHED, "The connection broke before its turn came."
+            )
         elif run.adopted:
             self._back_uncounted(run, Outcome.LOST, "Its answer was lost when MobileSD ended.")
         else:

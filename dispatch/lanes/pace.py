@@ -21,6 +21,8 @@ class Pace:
     prefetch_lead: float = 2.0
     # Without any estimate it is handed over after this long of sampling.
     blind_lead: float = 1.0
+    # How often a run whose answer can't come is looked for.
+    look: float = 0.5
     # Two looks this far apart must both say "gone" (rules 10 and 18).
     gone_gap: float = 3.0
     # A former lane may still hold the answer; it gets this long to store it (rule 12).

@@ -21,7 +21,7 @@ def adopt_all(
     tokens of the runs that this lane has in hand: all others are left, be it by a former lane or
     by this one, whose database failed it in the middle of a claim.
     """
-    orphans = []
+    orphans: list[Run] = []
     uncleared = Attempt.objects.uncleared(alias).exclude(token__in=followed)
     for attempt in uncleared.select_related("job").order_by("created_at"):
         if attempt.submitted_at is None:
@@ -32,7 +32,9 @@ def adopt_all(
                 attempt.token, old_lane=attempt.lane, lane=lease.token
             ):
                 attempt.refresh_from_db()  # ended meanwhile: a cancel
-        orphans.append(Run(attempt, orphan=True, adopted=True))
+        run = Run(attempt, orphan=True, adopted=True)
+        run.handed_over = bool(orphans)
+        orphans.append(run)
     return orphans
 
 

@@ -43,6 +43,7 @@ class Run:
         self.stalled = False
         self.tainted = False
         self.interrupted_by_us = False
+        self.handed_over = False  # and its turn has not come, as far as anybody knows
         self.result: Result | None = None
         self.since = time.monotonic()
         self.active_since: float | None = None
@@ -105,8 +106,9 @@ class Run:
         """Note what the backend said of this run."""
         now = time.monotonic()
         before = self.progress
-        if progress.active and self.active_since is None:
-            self.active_since = now
+        if progress.active:
+            self.handed_over = False
+            self.active_since = self.active_since or now
         if progress.sampling and progress.active and self.sampling_since is None:
             self.sampling_since = now
         if progress.waiting or (progress.fraction, progress.text) != (before.fraction, before.text):

@@ -41,10 +41,11 @@ __all__ = [
 
 PACE = Pace(
     budget=60,
-    linger=0.5,
+    linger=0.3,
     poll=0.03,
     poll_calm=0.05,
     recheck=0.1,
+    look=0.1,
     gone_gap=0.3,
     grace=0.2,
     patience=3,

@@ -9,11 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 import psutil
 from django.conf import settings
@@ -23,9 +24,10 @@ from django_q.models import OrmQ
 from dispatch.lanes.pace import Pace
 from dispatch.lease import Sighting
 from dispatch.models import Server
+from dispatch.tasks import probe_server
 from tests.dispatch.lane_harness import PACE, eventually
 
-__all__ = ["Cluster", "LaneProcess"]
+__all__ = ["Cluster", "LaneProcess", "frozen_soon", "sighting_of"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -167,15 +169,10 @@ class Cluster:
                 server_id, *stale = task["args"]
                 started.append(self._start_kicked(server_id, stale, how))
             elif task["func"] == "dispatch.tasks.probe_server":
-                from dispatch.tasks import probe_server
-
                 probe_server(*task["args"])
         return started
 
     def _start_kicked(self, server_id: int, stale: list[str], how: dict[str, Any]) -> LaneProcess:
-        from datetime import datetime
-        from uuid import UUID
-
         sighting = None
         if stale and stale[0]:
             sighting = Sighting(UUID(stale[0]), datetime.fromisoformat(stale[1]))
@@ -193,4 +190,3 @@ def sighting_of(server: Server) -> Sighting:
 def frozen_soon(lane: LaneProcess) -> None:
     """Wait until a lane has reached the place where it was to be frozen."""
     eventually(lambda: lane.frozen)
-    time.sleep(0)

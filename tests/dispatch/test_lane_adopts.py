@@ -27,7 +27,7 @@ def _crash_while_it_runs(cluster: Cluster, fake: FakeForge, server) -> None:
 
 
 def test_a_picture_that_still_runs_is_waited_out_and_then_made_again(cluster: Cluster) -> None:
-    with FakeForge(seconds=0.8) as fake:
+    with FakeForge(seconds=0.6) as fake:
         server = connected(fake)
         [job] = queue()
         _crash_while_it_runs(cluster, fake, server)
@@ -44,7 +44,7 @@ def test_a_picture_that_still_runs_is_waited_out_and_then_made_again(cluster: Cl
 def test_a_cancelled_picture_that_still_runs_is_waited_out_before_the_next(
     cluster: Cluster,
 ) -> None:
-    with FakeForge(seconds=0.8) as fake:
+    with FakeForge(seconds=0.6) as fake:
         server = connected(fake)
         cancelled, following = queue(2)
         _crash_while_it_runs(cluster, fake, server)
@@ -63,7 +63,7 @@ def test_a_cancelled_picture_that_still_runs_is_waited_out_before_the_next(
 
 
 def test_a_cancelled_job_that_is_retried_waits_until_its_old_run_is_gone(cluster: Cluster) -> None:
-    with FakeForge(seconds=0.8) as fake:
+    with FakeForge(seconds=0.6) as fake:
         server = connected(fake)
         [job] = queue()
         _crash_while_it_runs(cluster, fake, server)
@@ -91,7 +91,7 @@ def test_an_attempt_cancelled_before_it_was_sent_needs_no_look_up(cluster: Clust
 
 def test_what_runs_is_waited_for_by_its_end_and_not_by_the_clock(cluster: Cluster) -> None:
     """A model load shows no change for longer than any patience of a few seconds."""
-    with FakeForge(seconds=0.2, load_seconds=1.5) as fake:
+    with FakeForge(seconds=0.2, load_seconds=1) as fake:
         server = connected(fake)
         [job] = queue()
         lane = cluster.start(server)

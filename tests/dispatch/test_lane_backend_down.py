@@ -8,7 +8,15 @@ from dispatch.models import Health, Server
 from dispatch.sweep import Sweep
 from jobs.choices import Outcome, Status
 from jobs.models import Attempt
-from tests.dispatch.lane_harness import connected, earlier, lane, queue, until_final
+from tests.dispatch.lane_harness import (
+    connected,
+    earlier,
+    eventually,
+    lane,
+    queue,
+    samples,
+    until_final,
+)
 from tests.dispatch.lane_processes import Cluster
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,8 +87,6 @@ def test_a_lane_leaves_a_dead_server_alone_and_a_probe_brings_it_back(
             job.refresh_from_db()
             return job.is_final
 
-        from tests.dispatch.lane_harness import eventually
-
         eventually(come_round)
     assert (job.status, job.attempts_made) == (Status.COMPLETED, 1)
 
@@ -104,11 +110,13 @@ def test_a_backend_that_dies_in_the_middle_gets_the_job_again(cluster: Cluster) 
         server = connected(fake)
         jobs = queue(2)
         with lane(server, linger=0.05, prefetch_lead=60):
-            from tests.dispatch.lane_harness import eventually, samples
-
             eventually(lambda: samples(fake) and len(fake.log.runs()) == 2)
             fake.stop()
         assert Server.objects.get().health == Health.OFFLINE
+    # The second one only waited: neither it nor the server is blamed twice for one death.
+    outcomes = [job.attempts.get().outcome for job in jobs]
+    assert outcomes == [Outcome.BACKEND_DIED, Outcome.NEVER_REACHED]
+    assert Server.objects.get().failures_in_row == 1
     with FakeForge(port=fake.port, seconds=0.1):
         health.check(server)
         with lane(server, linger=0.05):

@@ -127,7 +127,7 @@ def test_a_cancelled_one_that_was_handed_over_is_stopped_when_its_turn_comes() -
 
 
 def test_nothing_is_handed_over_behind_a_cancelled_picture() -> None:
-    with FakeForge(seconds=0.8) as fake:
+    with FakeForge(seconds=0.6) as fake:
         server = connected(fake, interrupt=Interrupt.NEVER)
         [cancelled] = queue()
         with lane(server, linger=0.05, prefetch_lead=60):

@@ -28,6 +28,20 @@ def test_after_our_fifth_crash_in_a_row_over_one_job_it_fails(cluster: Cluster) 
     assert done[1].status == Status.COMPLETED
 
 
+def test_the_job_behind_one_that_ends_us_is_not_blamed(cluster: Cluster) -> None:
+    with FakeForge(seconds=0.6) as fake:
+        server = connected(fake)
+        fatal, behind = queue(2)
+        former = cluster.start(server, prefetch_lead=60)
+        eventually(lambda: len(fake.log.runs()) == 2)
+        former.kill()
+        fake.engine.seconds = 0.1
+        cluster.start(server)
+        until_final([fatal, behind])
+    first = [job.attempts.get(number=1).outcome for job in (fatal, behind)]
+    assert first == [Outcome.LOST, Outcome.NEVER_REACHED]
+
+
 def test_after_the_servers_fifth_death_in_a_row_over_one_job_it_fails() -> None:
     with FakeForge(seconds=0.1) as fake:
         server = connected(fake)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_the_next_job_is_there_before_the_running_one_ends() -> None:
-    with FakeForge(seconds=0.6) as fake:
+    with FakeForge(seconds=0.45) as fake:
         server = connected(fake)
         jobs = queue(4)
         with lane(server, linger=0.05):

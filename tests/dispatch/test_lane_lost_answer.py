@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_after_a_broken_connection_the_run_is_waited_out_and_made_once_more() -> None:
-    with FakeForge(seconds=0.8) as fake:
+    with FakeForge(seconds=0.6) as fake:
         server = connected(fake)
         [job] = queue()
         with lane(server) as running:
@@ -57,7 +57,7 @@ def test_the_next_job_is_not_sent_while_a_lost_one_may_still_run() -> None:
     with FakeForge(seconds=0.6) as fake:
         server = connected(fake)
         jobs = queue(2)
-        with lane(server) as running:
+        with lane(server, prefetch_lead=0) as running:
             eventually(lambda: samples(fake))
             running.lane._runs[0].abandon()
             until_final(jobs)

@@ -100,7 +100,7 @@ def test_the_new_lane_gives_the_old_one_time_to_store_its_picture(
         [job] = queue()
         old = cluster.start(server, halt_at="dispatch.lanes.store.complete", how=signal.SIGSTOP)
         frozen_soon(old)
-        with lane(server, sighting=sighting_of(server), grace=3, gone_gap=0.1):
+        with lane(server, sighting=sighting_of(server), grace=2, gone_gap=0.1):
             eventually(lambda: looks.count(Presence.GONE) >= 3)
             old.thaw()
             [done] = until_final([job])

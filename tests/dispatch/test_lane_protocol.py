@@ -28,7 +28,7 @@ def test_lanes_keep_the_protocol_through_any_faults(
     run_state_machine_as_test(
         LaneProtocol,
         settings=profile(
-            max_examples=SOAK_EXAMPLES or 5,
+            max_examples=SOAK_EXAMPLES or 4,
             stateful_step_count=20,
             derandomize=not SOAK_EXAMPLES,
             database=None,

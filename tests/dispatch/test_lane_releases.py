@@ -142,7 +142,7 @@ def test_submissions_at_any_moment_around_releases_are_all_made() -> None:
         for worker in workers:
             worker.start()
         try:
-            for number in range(12):
+            for number in range(8):
                 jobs = submit()
                 until_final(jobs, 5)
                 stopped.wait(0.013 * (number % 5))
