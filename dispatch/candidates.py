@@ -13,11 +13,11 @@ from dispatch.lease import is_fresh, live_count
 from dispatch.models import Inventory, Server, Timing
 from jobs.choices import LaneClass, Status
 from jobs.models import Attempt, Job
+from jobs.ports import Reason
 from models_catalog.resolve import KnownModel
 
 __all__ = [
     "candidates_for",
-    "estimate_seconds",
     "reasons",
     "server_states",
     "to_candidate",
@@ -26,11 +26,6 @@ __all__ = [
 
 # Enough to find a job with the loaded checkpoint near the head; not a scan of a long queue.
 HEAD = 200
-
-
-def estimate_seconds(params: Mapping[str, object], unit_seconds: float) -> float:
-    """Return the expected run time of a job from the learned time of a step on a megapixel."""
-    return work_units(params) * unit_seconds
 
 
 def work_units(params: Mapping[str, object]) -> float:
@@ -176,7 +171,7 @@ def _free_in(servers: Sequence[Server]) -> dict[str, float]:
     return left
 
 
-def reasons(jobs: Sequence[Job]) -> dict[UUID, scheduling.Hindrance]:
+def reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
     """Return why each of these pending jobs waits, from the code that decides it."""
     now = timezone.now()
     states = server_states()

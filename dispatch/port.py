@@ -56,10 +56,7 @@ class DispatchServers:
         return warnings
 
     def waiting_reasons(self, jobs: Sequence[Job]) -> Mapping[UUID, Reason]:
-        return {
-            job_id: Reason(found.code, found.message, found.action)
-            for job_id, found in candidates.reasons(jobs).items()
-        }
+        return candidates.reasons(jobs)
 
 
 def _known(app_type: str, alias: str) -> list[ServerInventory]:

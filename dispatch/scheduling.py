@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID
 
+from jobs.ports import Reason
 from models_catalog.resolve import KnownModel, ModelIndex, model_key
 
 __all__ = [
     "PATIENCE_LOADS",
     "Candidate",
     "Choice",
-    "Hindrance",
     "ServerState",
     "choose",
     "hindrance",
@@ -79,15 +79,6 @@ class ServerState:
 
 
 @dataclass(frozen=True)
-class Hindrance:
-    """What keeps one job from one server: a code of design §5, a sentence, what helps."""
-
-    code: str
-    message: str
-    action: str = ""
-
-
-@dataclass(frozen=True)
 class Choice:
     """The job to take, or none; `left_to` names jobs that another server will do sooner."""
 
@@ -95,29 +86,27 @@ class Choice:
     left_to: Mapping[UUID, str] = field(default_factory=dict)
 
 
-def hindrance(job: Candidate, server: ServerState) -> Hindrance | None:
+def hindrance(job: Candidate, server: ServerState) -> Reason | None:
     """Return what keeps this job from ever starting on this server as things stand, or None."""
     if job.not_due:
-        return Hindrance("not_before", job.not_due)
+        return Reason("not_before", job.not_due)
     if job.target and job.target != server.alias:
-        return Hindrance("server_busy", f"It is meant for {job.target}.")
+        return Reason("server_busy", f"It is meant for {job.target}.")
     if job.app_type != server.app_type:
-        return Hindrance(
-            "no_server_for_app_type", f"{server.alias} does not run {job.app_type} jobs."
-        )
+        return Reason("no_server_for_app_type", f"{server.alias} does not run {job.app_type} jobs.")
     if not server.enabled:
-        return Hindrance(
+        return Reason(
             "paused", f"{server.alias} is switched off.", "Switch the server on, or choose another."
         )
     if server.paused:
-        return Hindrance("paused", f"{server.alias} is paused.", "Resume the server.")
+        return Reason("paused", f"{server.alias} is paused.", "Resume the server.")
     if server.alias in job.avoid:
-        return Hindrance(
+        return Reason(
             "server_busy", f"{server.alias} could not do it; it waits for another server."
         )
     if not server.healthy:
         text = server.health_text or "It does not answer."
-        return Hindrance(
+        return Reason(
             "server_offline",
             f"{server.alias} is offline. {text}",
             "Start the server, or test the connection.",
@@ -127,17 +116,17 @@ def hindrance(job: Candidate, server: ServerState) -> Hindrance | None:
     return None
 
 
-def _checkpoint_missing(checkpoint: str, server: ServerState) -> Hindrance | None:
+def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason | None:
     if server.index.find(checkpoint) is not None:
         return None
     several = [model.name for model in server.index.matches(checkpoint)]
     if several:
-        return Hindrance(
+        return Reason(
             "model_missing",
             f"{server.alias} has several checkpoints called {checkpoint}.",
             f"Choose one of them: {', '.join(several[:3])}.",
         )
-    return Hindrance(
+    return Reason(
         "model_missing",
         f"{server.alias} does not have the checkpoint {checkpoint}.",
         "Copy the file to the server, or choose another checkpoint.",
@@ -195,12 +184,12 @@ def choose(
     return Choice(first, left_to)
 
 
-def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Hindrance:
+def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
     """Return the one reason to show for a pending job: the one nearest to going away."""
     if job.not_due:
-        return Hindrance("not_before", job.not_due)
+        return Reason("not_before", job.not_due)
     if job.target and all(server.alias != job.target for server in servers):
-        return Hindrance(
+        return Reason(
             "server_removed",
             f"The server {job.target} was removed.",
             "Cancel the job, or add the server again.",
@@ -209,7 +198,7 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Hindrance:
     if job.target:
         fitting = [s for s in fitting if s.alias == job.target]
     if not fitting:
-        return Hindrance(
+        return Reason(
             "no_server_for_app_type",
             f"There is no server for {job.app_type} jobs.",
             "Add a server.",
@@ -218,16 +207,16 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Hindrance:
     able = [server for server in fitting if found[server.alias] is None]
     if able:
         if all(not server.has_lane for server in able):
-            return Hindrance(
+            return Reason(
                 "no_free_lane",
                 "All lanes are in use by other servers.",
                 "Raise MOBILESD_LANES.",
             )
         names = " or ".join(server.alias for server in able[:2])
-        return Hindrance("server_busy", f"It waits for its turn on {names}.")
+        return Reason("server_busy", f"It waits for its turn on {names}.")
     nowhere = not any(server.index.matches(job.checkpoint) for server in fitting)
     if len(fitting) > 1 and nowhere and {h.code for h in found.values() if h} == {"model_missing"}:
-        return Hindrance(
+        return Reason(
             "model_missing",
             f"No server has the checkpoint {job.checkpoint}.",
             "Copy the file to a server, or choose another checkpoint.",

@@ -21,7 +21,7 @@ WATCHED_SECONDS = 15
 # kicks. Without this each submission meanwhile would pay for a task in vain.
 _ABLE = (Health.HEALTHY, Health.UNKNOWN)
 
-__all__ = ["bump", "connect", "kick", "wake_all"]
+__all__ = ["bump", "connect", "kick"]
 
 
 def kick(server_id: int) -> None:
@@ -69,11 +69,6 @@ def bump(**which: Any) -> None:
 def _raise_one_by_one(server_ids: Iterable[int]) -> None:
     for server_id in server_ids:
         Server.objects.filter(pk=server_id).update(wake_seq=F("wake_seq") + 1)
-
-
-def wake_all() -> None:
-    """Wake every enabled server, after a change that may concern all of them."""
-    bump(enabled=True)
 
 
 def _on_job_waiting(app_type: str, target_server_alias: str, **_: object) -> None:

@@ -7,11 +7,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from jobs.models import Attempt, Event, Job
+from jobs.models import Attempt, Event, Idempotency, Job
 
-__all__ = ["UNDO_SECONDS", "purge_deleted"]
+__all__ = ["IDEMPOTENCY_DAYS", "UNDO_SECONDS", "forget_idempotency_keys", "purge_deleted"]
 
 UNDO_SECONDS = 600
+IDEMPOTENCY_DAYS = 30  # the contract promises 14 at the least (design §4)
 _BATCH = 20
 _PAUSE_SECONDS = 0.05
 
@@ -44,3 +45,9 @@ def _purge_some() -> int:
         Event.objects.filter(job__in=jobs).update(job=None)
         Job.objects.filter(pk__in=jobs).delete()
     return len(jobs)
+
+
+def forget_idempotency_keys() -> int:
+    """Delete the keys of submissions that nobody can still be repeating; return how many."""
+    limit = timezone.now() - timedelta(days=IDEMPOTENCY_DAYS)
+    return Idempotency.objects.filter(at__lt=limit).delete()[0]

@@ -11,10 +11,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from jobs.models import Job
+from jobs.relay import relay
 
 __all__ = ["healthz", "readyz", "status", "trouble"]
 
 logger = logging.getLogger(__name__)
+
+LATE_SECONDS = 5  # a relay that is well was at the table within a second
 
 _applied = False  # once all migrations are applied they stay so for this process
 
@@ -27,7 +30,9 @@ def status(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Tell whether this process can read the database."""
+    """Tell whether this process can read the database, and passes events on to its pages."""
+    if (relay.lag_seconds() or 0) > LATE_SECONDS:
+        return _answer("unhealthy", ["Live events do not reach the pages."])
     try:
         Job.objects.exists()
     except DatabaseError:

@@ -27,11 +27,12 @@ def _parts() -> Sequence[Callable[[], object]]:
     from gallery.collector import collect_images
     from jobs import events
     from jobs.inputs import collect_inputs
-    from jobs.purge import purge_deleted
+    from jobs.purge import forget_idempotency_keys, purge_deleted
 
     # Rows first: files are free only when no row needs them any more.
     return (
         purge_deleted,
+        forget_idempotency_keys,
         events.prune,
         _forget_failed_tasks,
         _forget_sessions,

@@ -42,6 +42,13 @@ def test_a_dead_database_is_said(path, monkeypatch):
     assert "secret" not in answer.text
 
 
+def test_a_relay_that_stands_still_under_open_pages_is_said(monkeypatch):
+    monkeypatch.setattr(health.relay, "lag_seconds", lambda: 6.0)
+    answer = Api().get("/healthz")
+    assert answer.status_code == 503
+    assert "Live events" in answer.json()["problems"][0]
+
+
 def test_ready_says_what_the_supervisor_found(settings):
     file = settings.RUN_DIR / "supervisor.json"
     file.write_text(json.dumps({"trouble": "dispatch died 5 times in a minute."}))

@@ -7,8 +7,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import purge
-from jobs.models import Attempt, Event, Job, JobInput
-from jobs.purge import UNDO_SECONDS, purge_deleted
+from jobs.models import Attempt, Event, Idempotency, Job, JobInput
+from jobs.purge import (
+    IDEMPOTENCY_DAYS,
+    UNDO_SECONDS,
+    forget_idempotency_keys,
+    purge_deleted,
+)
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -72,3 +77,17 @@ def test_many_jobs_go_in_short_transactions(
     monkeypatch.setattr(transaction.Atomic, "__exit__", leaving)
     assert purge_deleted() == 45
     assert sorted(set(committed), reverse=True)[-3:] == [25, 5, 0]
+
+
+def test_idempotency_keys_are_kept_for_a_month() -> None:
+    job = factories.job()
+    for key, days in (("old", IDEMPOTENCY_DAYS + 1), ("kept", 15)):
+        Idempotency.objects.create(
+            scope="user:1",
+            key=key,
+            body_sha256="0" * 64,
+            job=job,
+            at=timezone.now() - timedelta(days=days),
+        )
+    assert forget_idempotency_keys() == 1
+    assert Idempotency.objects.get().key == "kept"
