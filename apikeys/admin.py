@@ -6,13 +6,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
 
-from apikeys.models import DEFAULT_SCOPES, SCOPES, ApiKey
+from apikeys.models import DEFAULT_SCOPES, SCOPES, Access, ApiKey, KeyDay
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[ApiKey]
     _Form = forms.ModelForm[ApiKey]
+    _AnyAdmin = admin.ModelAdmin[Any]
 else:
-    _Admin, _Form = admin.ModelAdmin, forms.ModelForm
+    _Admin, _Form, _AnyAdmin = admin.ModelAdmin, forms.ModelForm, admin.ModelAdmin
 
 
 class ApiKeyForm(_Form):
@@ -68,3 +69,30 @@ class ApiKeyAdmin(_Admin):
             f"The key is {token}. Keep it now: it can't be shown again.",
             messages.WARNING,
         )
+
+
+class ReadOnly:
+    """What the system writes: to be seen, not to be edited here."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Access)
+class AccessAdmin(ReadOnly, _AnyAdmin):
+    list_display = ("at", "key_prefix", "method", "route", "status", "error", "address")
+    ordering = ("-at", "-id")
+    show_full_result_count = False
+
+
+@admin.register(KeyDay)
+class KeyDayAdmin(ReadOnly, _AnyAdmin):
+    list_display = ("key_id", "day", "requests", "errors", "bytes")
+    ordering = ("-day", "key_id")
+    show_full_result_count = False

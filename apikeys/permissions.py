@@ -44,13 +44,11 @@ class ScopePermission(BasePermission):
             raise Problem(
                 "Only staff may do this.",
                 error="scope_missing",
-                status=403,
                 hint="Ask somebody who runs this MobileSD.",
             )
         raise Problem(
             f"The API key lacks the scope {scope}.",
             error="scope_missing",
-            status=403,
             hint=f"Use a key with the scope {scope}.",
             extra={"scope": scope},
         )

@@ -10,7 +10,20 @@ from django.http import HttpRequest
 
 from apikeys.actors import SYSTEM, Actor
 from jobs import services
-from jobs.models import Attempt, Epoch, Event, Idempotency, Job, JobInput, JobProgress, LiveEvent
+from jobs.models import (
+    Attempt,
+    Batch,
+    Delivery,
+    Epoch,
+    Event,
+    Idempotency,
+    Job,
+    JobInput,
+    JobProgress,
+    LiveEvent,
+    QueueSettings,
+    Webhook,
+)
 from mobilesd.errors import Problem
 
 if TYPE_CHECKING:
@@ -161,3 +174,31 @@ class IdempotencyAdmin(ReadOnly, _Admin):
 @admin.register(Epoch)
 class EpochAdmin(ReadOnly, _Admin):
     list_display = ("value",)
+
+
+@admin.register(Batch)
+class BatchAdmin(ReadOnly, _Admin):
+    list_display = ("id", "total", "seed_variation", "owner", "created_at")
+    list_select_related = ("owner",)
+    ordering = ("-created_at",)
+    show_full_result_count = False
+
+
+@admin.register(QueueSettings)
+class QueueSettingsAdmin(ReadOnly, _Admin):
+    list_display = ("paused", "paused_app_types", "accept_submissions")
+
+
+@admin.register(Webhook)
+class WebhookAdmin(ReadOnly, _Admin):
+    list_display = ("url", "owner", "is_active", "failures_in_row", "created_at")
+    list_select_related = ("owner",)
+    ordering = ("-created_at",)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnly, _Admin):
+    list_display = ("id", "kind", "state", "tries", "last_status", "created_at")
+    list_filter = ("state", "kind")
+    ordering = ("-created_at",)
+    show_full_result_count = False

@@ -211,7 +211,9 @@ class _Taking:
     ) -> dict[str, Any]:
         self._bytes += len(stored)
         if self._bytes > MAX_INPUT_BYTES:
-            raise _refused(path, "makes more than 64 MB of pictures in one job.", status=413)
+            raise _refused(
+                path, "makes more than 64 MB of pictures in one job.", error="payload_too_large"
+            )
         sha256 = hashlib.sha256(stored).hexdigest()
         self.files.setdefault(sha256, TakenFile(sha256, form["mime"], len(stored), read))
         return {MARK: sha256, "bytes": len(stored), **form}
@@ -226,7 +228,7 @@ def _check_size(taken: Mapping[str, Any]) -> None:
             _WHERE,
             f"has more than 256 kB beside its pictures; the largest part is {largest[:60]}."
             " Shorten the texts and lists in it.",
-            status=413,
+            error="payload_too_large",
         )
 
 
@@ -280,12 +282,11 @@ def _refuse_mark(value: Mapping[str, Any], path: str) -> None:
         )
 
 
-def _refused(path: str, sentence: str, *, hint: str = "", status: int = 400) -> InvalidInput:
+def _refused(path: str, sentence: str, *, hint: str = "", error: str = "") -> InvalidInput:
     message = f"{path} {sentence}"
     return InvalidInput(
         message,
-        status=status,
-        error="payload_too_large" if status == 413 else "",
+        error=error,
         hint=hint or "Correct this value and send the order again.",
         fields={path: [message]},
     )

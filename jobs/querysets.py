@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from django.db import connection, models
@@ -12,9 +12,17 @@ from jobs.choices import Outcome, Status
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
-    from jobs.models import Attempt, Event, Job  # noqa: F401  named in the base classes
+    from jobs.models import Attempt, Batch, Event, Job, Webhook  # noqa: F401
 
-__all__ = ["QUEUE_ORDER", "AttemptQuerySet", "EventQuerySet", "JobQuerySet"]
+__all__ = [
+    "QUEUE_ORDER",
+    "AttemptQuerySet",
+    "BatchQuerySet",
+    "EventQuerySet",
+    "JobQuerySet",
+    "OwnedQuerySet",
+    "WebhookQuerySet",
+]
 
 QUEUE_ORDER = ("-lane_class", "priority", "position", "id")
 
@@ -38,9 +46,14 @@ _FIRST = """
 """
 
 
-class JobQuerySet(models.QuerySet["Job"]):
+_Row = TypeVar("_Row", bound=models.Model)
+
+
+class OwnedQuerySet(models.QuerySet[_Row]):
+    """Rows with an owner, or with the key of the installation that made them."""
+
     def visible_to(self, actor: "Actor") -> Self:
-        """Keep the jobs that this actor may see (contracts/api.md, "Who sees what")."""
+        """Keep what this actor may see (contracts/api.md, "Who sees what")."""
         if actor.sees_all_jobs:
             return self.all()
         if actor.user_id is not None:
@@ -49,6 +62,16 @@ class JobQuerySet(models.QuerySet["Job"]):
             return self.filter(owner__isnull=True, api_key_id=actor.key_prefix)
         return self.none()
 
+
+class BatchQuerySet(OwnedQuerySet["Batch"]):
+    """Bulk submissions."""
+
+
+class WebhookQuerySet(OwnedQuerySet["Webhook"]):
+    """Addresses that are told of events."""
+
+
+class JobQuerySet(OwnedQuerySet["Job"]):
     def listed(self) -> Self:
         """Leave out the jobs that somebody deleted."""
         return self.filter(deleted_at__isnull=True)

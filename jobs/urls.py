@@ -2,19 +2,19 @@
 
 from django.urls import path
 
-from jobs.api import views
+from jobs.api import changes, generate, lists, previews, status
 
 urlpatterns = [
-    path("api/v1/generate", views.GenerateV1.as_view()),
-    path("api/v1/queue/jobs", views.JobsV1.as_view()),
-    path("api/v1/queue/jobs/<uuid:job_id>", views.JobV1.as_view()),
-    path("api/v1/queue/jobs/<uuid:job_id>/status", views.StatusV1.as_view()),
-    path("api/v1/queue/jobs/<uuid:job_id>/cancel", views.CancelV1.as_view()),
-    path("api/v2/generate", views.GenerateV2.as_view()),
-    path("api/v2/jobs", views.JobsV2.as_view()),
-    path("api/v2/jobs/<uuid:job_id>", views.JobV2.as_view()),
-    path("api/v2/jobs/<uuid:job_id>/status", views.StatusV2.as_view()),
-    path("api/v2/jobs/<uuid:job_id>/cancel", views.CancelV2.as_view()),
-    path("api/v2/jobs/<uuid:job_id>/retry", views.RetryV2.as_view()),
-    path("jobs/<uuid:job_id>/preview", views.Preview.as_view(), name="job-preview"),
+    path("api/v1/generate", generate.GenerateV1.as_view()),
+    path("api/v1/queue/jobs", lists.JobsV1.as_view()),
+    path("api/v1/queue/jobs/<uuid:job_id>", changes.JobV1.as_view()),
+    path("api/v1/queue/jobs/<uuid:job_id>/status", status.StatusV1.as_view()),
+    path("api/v1/queue/jobs/<uuid:job_id>/cancel", changes.CancelV1.as_view()),
+    path("api/v2/generate", generate.GenerateV2.as_view()),
+    path("api/v2/jobs", lists.JobsV2.as_view()),
+    path("api/v2/jobs/<uuid:job_id>", changes.JobV2.as_view()),
+    path("api/v2/jobs/<uuid:job_id>/status", status.StatusV2.as_view()),
+    path("api/v2/jobs/<uuid:job_id>/cancel", changes.CancelV2.as_view()),
+    path("api/v2/jobs/<uuid:job_id>/retry", changes.RetryV2.as_view()),
+    path("jobs/<uuid:job_id>/preview", previews.Preview.as_view(), name="job-preview"),
 ]

@@ -35,7 +35,6 @@ def _staff_only(request: HttpRequest) -> None:
             "Only staff may change servers.",
             error="scope_missing",
             hint="Ask somebody who administrates this MobileSD.",
-            status=403,
         )
 
 
@@ -132,9 +131,7 @@ def test(request: HttpRequest, alias: str) -> HttpResponse:
     if report.health != Health.HEALTHY:
         raise Problem(
             f"{alias}: {report.text or Health(report.health).label}",
-            error="server_offline",
-            hint="Check its address, and that it was started with its API switched on.",
-            status=409,
+            error="server_not_ready",
         )
     words = f"{alias} answers, in {report.latency_ms:.0f} ms."
     return acted(request, words, reverse("servers"))

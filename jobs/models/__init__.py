@@ -1,12 +1,18 @@
 """Jobs, their attempts, their events, and what keeps a submission from being taken twice."""
 
 from jobs.models.attempt import Attempt
+from jobs.models.batch import Batch
 from jobs.models.event import Epoch, Event, LiveEvent
 from jobs.models.idempotency import Idempotency
 from jobs.models.job import Job, JobInput, JobProgress
+from jobs.models.queue import QueueSettings
+from jobs.models.webhook import Delivery, DeliveryState, Webhook
 
 __all__ = [
     "Attempt",
+    "Batch",
+    "Delivery",
+    "DeliveryState",
     "Epoch",
     "Event",
     "Idempotency",
@@ -14,4 +20,6 @@ __all__ = [
     "JobInput",
     "JobProgress",
     "LiveEvent",
+    "QueueSettings",
+    "Webhook",
 ]

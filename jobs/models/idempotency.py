@@ -12,6 +12,7 @@ class Idempotency(models.Model):
     key = models.CharField(max_length=200)
     body_sha256 = models.CharField(max_length=64)
     job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="+")
+    batch = models.ForeignKey("jobs.Batch", models.SET_NULL, null=True, related_name="+")
     at = models.DateTimeField(db_index=True)
 
     class Meta:

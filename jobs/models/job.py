@@ -65,6 +65,9 @@ class Job(models.Model):
         related_name="jobs",
         db_index=False,
     )
+    batch = models.ForeignKey(
+        "jobs.Batch", models.SET_NULL, null=True, blank=True, related_name="jobs"
+    )
     source_info = models.CharField(max_length=200, blank=True, default="")
     checkpoint = models.CharField(max_length=500, blank=True, default="")
     images_wanted = models.PositiveSmallIntegerField(default=1)

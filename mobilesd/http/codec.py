@@ -138,8 +138,6 @@ def _too_large(limit: int) -> InvalidInput:
     return InvalidInput(
         f"The body is larger than {limit // 2**20} MB.",
         error="payload_too_large",
-        status=413,
-        hint="Send smaller pictures, or refer to a picture of the gallery by its image_id.",
     )
 
 

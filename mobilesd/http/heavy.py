@@ -30,7 +30,6 @@ def heavy_body(request: Any, size: int) -> None:
         raise Unavailable(
             "Too many large requests are in work.",
             error="server_busy",
-            hint="Send it again in a few seconds.",
             retry_after=5,
         )
     setattr(request, _HELD, True)

@@ -114,7 +114,9 @@ class PageMiddleware:
             return None
         megabytes = settings.MAX_BODY_BYTES // 1_048_576
         problem = Problem(
-            "That was too large.", hint=f"The limit is {megabytes} MB in all.", status=413
+            "That was too large.",
+            error="payload_too_large",
+            hint=f"The limit is {megabytes} MB in all.",
         )
         return _refused(request, problem)
 

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from mobilesd.errors import NotFound, Problem, Unavailable
+from mobilesd.errors import CATALOGUE, NotFound, Problem, Unavailable
 from mobilesd.http.request_ids import request_id
 from mobilesd.http.times import rfc3339
 
@@ -40,17 +40,6 @@ BUSY_SECONDS = 2
 _BUSY_WORDS = ("locked", "busy", "deadlock", "could not serialize", "lock timeout")
 _FULL_WORDS = ("disk is full", "no space left")
 
-_HINTS = {
-    "authentication_required": (
-        "Send an API key: Authorization: Api-Key P.S, or the headers X-API-Key and X-API-Secret."
-    ),
-    "csrf_failed": "Reload the page and try again. Programs should use an API key.",
-    "method_not_allowed": "Use one of the methods in the Allow header.",
-    "not_acceptable": "Accept application/json.",
-    "unsupported_media_type": "Send the body with Content-Type: application/json.",
-    "not_found": "Check the path; the API's paths begin with /api/v1/ or /api/v2/.",
-}
-
 
 def envelope(problem: Problem) -> dict[str, Any]:
     """Return the body of an error answer."""
@@ -63,7 +52,7 @@ def envelope(problem: Problem) -> dict[str, Any]:
             "code": problem.error.upper(),
             "timestamp": rfc3339(timezone.now()),
             "fields": {path: list(texts) for path, texts in problem.fields.items()},
-            "hint": problem.hint or _HINTS.get(problem.error, ""),
+            "hint": problem.hint,
             "request_id": request_id(),
         },
     }
@@ -81,11 +70,10 @@ def _flatten(detail: Any, path: str = "") -> dict[str, list[str]]:
     return {path: [str(text) for text in texts]}
 
 
-def _of_api_exception(exc: exceptions.APIException) -> Problem:
+def _of_api_exception(exc: exceptions.APIException) -> Problem | None:
     codes = exc.get_codes()
     message = str(exc.detail) if not isinstance(exc.detail, list | dict) else ""
     code = codes if isinstance(codes, str) else "invalid_field_value"
-    status = exc.status_code
     match exc:
         case exceptions.ValidationError():
             fields = _flatten(exc.detail)
@@ -94,39 +82,30 @@ def _of_api_exception(exc: exceptions.APIException) -> Problem:
             return Problem(message, error="invalid_json")
         case exceptions.NotAuthenticated():
             return Problem(
-                "This needs an API key or a signed-in page.",
-                error="authentication_required",
-                status=status,
+                "This needs an API key or a signed-in page.", error="authentication_required"
             )
         case exceptions.AuthenticationFailed():
             known = code if code != "authentication_failed" else "invalid_api_key"
-            return Problem(message, error=known, status=status)
+            return Problem(message, error=known)
         case exceptions.PermissionDenied():
             known = code if code != "permission_denied" else "scope_missing"
-            return Problem(message, error=known, status=status)
+            return Problem(message, error=known)
         case exceptions.Throttled():
-            return Problem(message, error="rate_limited", status=status)
-    return Problem(message or "The request was refused.", error=code, status=status)
+            return Problem(message, error="rate_limited")
+    if code not in CATALOGUE:
+        return None
+    return Problem(message or CATALOGUE[code].meaning, error=code)
 
 
 def _of_database_error(exc: DatabaseError) -> Problem | None:
     text = str(exc).lower()
     if any(word in text for word in _BUSY_WORDS):
-        return Unavailable(
-            "The database is busy; nothing was changed.",
-            hint="Send the request again. With an idempotency_key that is always safe.",
-            retry_after=BUSY_SECONDS,
-        )
+        return Unavailable(CATALOGUE["database_busy"].meaning, retry_after=BUSY_SECONDS)
     return _disk_full() if any(word in text for word in _FULL_WORDS) else None
 
 
 def _disk_full() -> Problem:
-    return Unavailable(
-        "The disk with MobileSD's data folder is full; nothing was changed.",
-        error="storage_full",
-        hint="Make room on that disk, then send the request again.",
-        retry_after=60,
-    )
+    return Unavailable(CATALOGUE["storage_full"].meaning, error="storage_full", retry_after=60)
 
 
 def to_problem(exc: Exception) -> Problem | None:
@@ -139,9 +118,9 @@ def to_problem(exc: Exception) -> Problem | None:
         case Http404():
             return NotFound("There is nothing at this address.")
         case PermissionDenied():
-            return Problem("You may not do this.", error="scope_missing", status=403)
+            return Problem("You may not do this.", error="scope_missing")
         case RequestDataTooBig():
-            return Problem("The body is too large.", error="payload_too_large", status=413)
+            return Problem("The body is too large.", error="payload_too_large")
         case UnreadablePostError():
             return Problem("The body ended early.", error="invalid_json", hint="Send it again.")
         case BadRequest() | SuspiciousOperation():
@@ -154,12 +133,7 @@ def to_problem(exc: Exception) -> Problem | None:
 
 
 def _fault() -> Problem:
-    return Problem(
-        "MobileSD could not answer because of a fault of its own.",
-        error="internal_error",
-        status=500,
-        hint="Look for the request_id in MobileSD's log, and report what you find there.",
-    )
+    return Problem(CATALOGUE["internal_error"].meaning, error="internal_error")
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:

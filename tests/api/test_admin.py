@@ -8,11 +8,21 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from apikeys.models import ApiKey
+from apikeys.models import Access, ApiKey, KeyDay
 from dispatch.models import Inventory, Server, Timing
 from jobs import events
 from jobs.choices import Status
-from jobs.models import Epoch, Event, Idempotency, JobInput, JobProgress
+from jobs.models import (
+    Batch,
+    Delivery,
+    Epoch,
+    Event,
+    Idempotency,
+    JobInput,
+    JobProgress,
+    QueueSettings,
+    Webhook,
+)
 from tests import factories
 from tests.api.conftest import Api
 
@@ -40,7 +50,13 @@ def _some_of_each() -> None:
     job = factories.job(Status.PROCESSING, owner=factories.user(), server_alias="a")
     factories.attempt(job)
     factories.image(job)
-    factories.key(factories.user())
+    key = factories.key(factories.user())[0]
+    Access.objects.create(at=now, method="GET", route="x", status=200, milliseconds=1)
+    KeyDay.objects.create(key=key, day=now.date())
+    Batch.objects.create(owner=job.owner, total=1, created_at=now)
+    QueueSettings.current().save()
+    hook = Webhook.objects.create(owner=job.owner, url="http://x", created_at=now)
+    Delivery.objects.create(webhook=hook, kind="job.created", due_at=now, created_at=now)
     server = factories.server(f"server{Server.objects.count()}", password="hunter2")
     Inventory.objects.create(server=server, updated_at=now)
     Timing.objects.create(server=server, checkpoint="x")

@@ -197,7 +197,7 @@ def test_what_is_not_possible_now_is_said_in_a_toast(browser, member):
     toast = json.loads(answer.headers["HX-Trigger"])["toast"]
     assert toast == {
         "text": "The job can't be cancelled: it is already completed.",
-        "hint": "",
+        "hint": "Look at the job again: it may have changed meanwhile.",
         "kind": "error",
     }
 

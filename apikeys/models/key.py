@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from rest_framework_api_key.models import AbstractAPIKey
 
-__all__ = ["DEFAULT_SCOPES", "SCOPES", "ApiKey"]
+__all__ = ["DEFAULT_RATE", "DEFAULT_SCOPES", "SCOPES", "ApiKey", "default_scopes"]
 
 SCOPES = (
     "jobs:read",
@@ -17,6 +17,7 @@ SCOPES = (
     "models:write",
     "admin",
 )
+DEFAULT_RATE = 120
 DEFAULT_SCOPES = ("jobs:read", "jobs:write", "servers:read", "images:read", "models:read")
 
 
@@ -41,6 +42,27 @@ class ApiKey(AbstractAPIKey):
     is_active = models.BooleanField(
         default=True, help_text="Switch off to refuse the key for a while; revoking is final."
     )
+    allowed_app_types = models.JSONField(
+        default=list, blank=True, help_text="App types that it may submit jobs of; empty: all."
+    )
+    allowed_ips = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Addresses and networks (192.168.1.0/24) it may be used from; empty: all.",
+    )
+    rate_limit = models.PositiveIntegerField(
+        default=DEFAULT_RATE,
+        help_text="Submissions a minute, and ten times as many other requests; 0: unlimited.",
+    )
+    jobs_per_day = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Jobs it may submit in 24 hours; empty: unlimited."
+    )
+    gpu_seconds_per_day = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Seconds its jobs may run in 24 hours; empty: unlimited."
+    )
+    # After a rotation the secret before works until then, so that programs can be changed over.
+    previous_hash = models.CharField(max_length=150, blank=True, default="", editable=False)
+    previous_until = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta(AbstractAPIKey.Meta):

@@ -1,0 +1,87 @@
+"""Finding a job, and changing it."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from apikeys.actors import Actor
+from jobs import events, transitions
+from jobs.choices import Status
+from jobs.models import Job
+from mobilesd.errors import Conflict, NotFound
+
+__all__ = ["cancel", "delete", "find", "retry"]
+
+
+def find(job_id: UUID, actor: Actor) -> Job:
+    """Return a job that this actor may see; raise NotFound (`job_not_found`)."""
+    job = Job.objects.visible_to(actor).listed().filter(pk=job_id).first()
+    if job is None:
+        raise NotFound(
+            "There is no such job.",
+            error="job_not_found",
+            hint="Check the id. A deleted job and a job of somebody else look the same.",
+        )
+    return job
+
+
+def cancel(job_id: UUID, actor: Actor) -> Job:
+    """Cancel a job, final at once; cancelling it twice is no error.
+
+    Raises NotFound, or Conflict for a job that has ended another way (protocol rule 13).
+    """
+    find(job_id, actor)
+    with transaction.atomic():
+        transitions.cancel(job_id)
+    job = find(job_id, actor)
+    if job.status != Status.CANCELLED:
+        raise _wrong_state(job, f"The job can't be cancelled: it is {_already(job)}.")
+    return job
+
+
+def delete(job_id: UUID, actor: Actor) -> Job:
+    """Hide a job that waits or has ended; it is purged after the undo time (design §5).
+
+    Raises NotFound, or Conflict while it runs.
+    """
+    job = find(job_id, actor)
+    with transaction.atomic():
+        now = timezone.now()
+        hidden = (
+            Job.objects.listed()
+            .filter(pk=job_id)
+            .exclude(status=Status.PROCESSING)
+            .update(deleted_at=now, updated_at=now)
+        )
+        if hidden:
+            events.emit_for_job("job.deleted", job, {"job": str(job_id)})
+    if not hidden:
+        raise _wrong_state(
+            find(job_id, actor), "The job is being made.", "Cancel it first, then delete it."
+        )
+    job.refresh_from_db()
+    return job
+
+
+def retry(job_id: UUID, actor: Actor) -> Job:
+    """Queue a failed or cancelled job again, with the same seed.
+
+    Raises NotFound, or Conflict for a job that waits, runs or is completed.
+    """
+    find(job_id, actor)
+    with transaction.atomic():
+        queued = transitions.retry(job_id)
+    job = find(job_id, actor)
+    if not queued:
+        hint = "Submit it again as a new job." if job.status == Status.COMPLETED else ""
+        raise _wrong_state(job, f"The job can't be retried: it is {_already(job)}.", hint)
+    return job
+
+
+def _already(job: Job) -> str:
+    return f"already {job.status}" if job.is_final else job.status
+
+
+def _wrong_state(job: Job, message: str, hint: str = "") -> Conflict:
+    return Conflict(message, hint=hint, extra={"status": job.status})
