@@ -1,0 +1,5 @@
+"""The API's clients, for orders that come as an infotext."""
+
+from tests.api.conftest import api, member
+
+__all__ = ["api", "member"]
