@@ -3,37 +3,75 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apikeys.scopes import MEMBER_SCOPES, SCOPES
+from mobilesd.errors import Problem
+
 if TYPE_CHECKING:
     from apikeys.models import ApiKey
 
 __all__ = ["SYSTEM", "Actor"]
 
+_ALL_SCOPES = frozenset(SCOPES)
+
 
 @dataclass(frozen=True)
 class Actor:
-    """A key with an owner acts as its owner's; one without as the installation's own."""
+    """A key with an owner acts as its owner's; one without as the installation's own.
+
+    `scopes` is what it may do, and so all that it may let a new key do. Empty
+    `allowed_app_types` means all. `has_quota`: submissions have to be counted.
+    """
 
     user_id: int | None = None
     key_prefix: str | None = None
     sees_all_jobs: bool = False
+    sees_all_keys: bool = False
+    scopes: frozenset[str] = frozenset()
+    allowed_app_types: tuple[str, ...] = ()
+    has_quota: bool = False
 
     @property
     def scope(self) -> str:
         """Return whose idempotency keys these are: the owner's, or a key's without owner."""
         return f"user:{self.user_id}" if self.user_id is not None else f"key:{self.key_prefix}"
 
+    def require_app_type(self, app_type: str) -> None:
+        """Refuse an app type that the key may not submit jobs of; raise Problem."""
+        if self.allowed_app_types and app_type not in self.allowed_app_types:
+            allowed = ", ".join(self.allowed_app_types)
+            raise Problem(
+                f"This key may not submit jobs of the app type {app_type}.",
+                error="app_type_not_allowed",
+                hint=f"It may submit: {allowed}. Use one of them, or another key.",
+                extra={"app_type": app_type, "allowed_app_types": list(self.allowed_app_types)},
+            )
+
     @classmethod
     def of_user(cls, user: Any) -> "Actor":
-        """Return the actor of a signed-in user; staff see all jobs."""
-        return cls(user_id=user.pk, sees_all_jobs=bool(user.is_staff))
+        """Return the actor of a signed-in user; staff see all jobs and keys."""
+        staff = bool(user.is_staff)
+        return cls(
+            user_id=user.pk,
+            sees_all_jobs=staff,
+            sees_all_keys=staff,
+            scopes=_ALL_SCOPES if staff else MEMBER_SCOPES,
+        )
 
     @classmethod
     def of_key(cls, key: "ApiKey") -> "Actor":
-        """Return the actor of a key; only `jobs:all` (or `admin`) sees all jobs."""
+        """Return the actor of a key; only `jobs:all` (or `admin`) sees all jobs.
+
+        Of the keys, one of the installation with `admin` sees all, any other its owner's.
+        """
+        admin = key.has_scope("admin")
         return cls(
             user_id=key.owner_id,
             key_prefix=key.prefix,
             sees_all_jobs=key.has_scope("jobs:all"),
+            sees_all_keys=admin and key.owner_id is None,
+            scopes=_ALL_SCOPES if admin else frozenset(key.scopes),
+            allowed_app_types=tuple(key.allowed_app_types),
+            has_quota=key.jobs_per_day is not None or key.gpu_seconds_per_day is not None,
         )
 
     @classmethod
@@ -46,4 +84,4 @@ class Actor:
         return cls.of_user(request.user)
 
 
-SYSTEM = Actor(sees_all_jobs=True)
+SYSTEM = Actor(sees_all_jobs=True, sees_all_keys=True, scopes=_ALL_SCOPES)

@@ -1,44 +1,102 @@
-"""API keys: made here, shown once, then only switched off, revoked or deleted."""
+"""API keys: made here, shown once, changed through the same checks as over the API."""
 
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apikeys.models import DEFAULT_SCOPES, SCOPES, Access, ApiKey, KeyDay
+from apikeys import (
+    access_admin,  # noqa: F401  registers the access log
+    services,
+)
+from apikeys.actors import SYSTEM
+from apikeys.fields import DEFAULT_GRACE_SECONDS, read_fields
+from apikeys.models import DEFAULT_SCOPES, SCOPES, ApiKey
+from mobilesd.errors import Problem
+from mobilesd.http.times import rfc3339
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[ApiKey]
     _Form = forms.ModelForm[ApiKey]
-    _AnyAdmin = admin.ModelAdmin[Any]
 else:
-    _Admin, _Form, _AnyAdmin = admin.ModelAdmin, forms.ModelForm, admin.ModelAdmin
+    _Admin, _Form = admin.ModelAdmin, forms.ModelForm
+
+_FIELDS = (
+    "name",
+    "description",
+    "owner",
+    "scopes",
+    "is_active",
+    "allowed_app_types",
+    "allowed_ips",
+    "rate_limit",
+    "jobs_per_day",
+    "gpu_seconds_per_day",
+    "expiry_date",
+)
+_SHOWN_ONLY = ("prefix", "revoked", "created", "last_used_at", "previous_until")
 
 
 class ApiKeyForm(_Form):
+    """Every field of a key, read by `apikeys.fields`; `wanted` is what the services take."""
+
     scopes = forms.MultipleChoiceField(
         choices=[(scope, scope) for scope in SCOPES],
         initial=DEFAULT_SCOPES,
         widget=forms.CheckboxSelectMultiple,
     )
+    allowed_app_types = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None chosen: all of them.",
+    )
+    allowed_ips = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="One address or network (192.168.1.0/24) a line. Empty: from anywhere.",
+    )
 
     class Meta:
         model = ApiKey
-        fields = (
-            "name",
-            "description",
-            "owner",
-            "scopes",
-            "is_active",
-            "expiry_date",
-            "revoked",
-        )
+        fields = _FIELDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wanted: dict[str, Any] = {}
+        if "allowed_app_types" in self.fields:
+            choices = [(name, name) for name in settings.DISPATCHERS]
+            self.fields["allowed_app_types"].choices = choices  # type: ignore[attr-defined]
+        self.initial["allowed_ips"] = "\n".join(self.instance.allowed_ips)
+
+    def clean(self) -> dict[str, Any]:
+        """Let the services' own checks speak, at the field that each is about."""
+        typed: dict[str, Any] = {**self.cleaned_data}
+        if self.errors or not typed:  # no field can be changed of a key that is revoked
+            return typed
+        typed["allowed_ips"] = typed["allowed_ips"].replace(",", " ").split()
+        owner = typed["owner"]
+        body = {
+            **{name: value for name, value in typed.items() if name != "expiry_date"},
+            "owner": owner.get_username() if owner is not None else "",
+            "expires_at": rfc3339(typed["expiry_date"]) or "",
+            "jobs_per_day": typed["jobs_per_day"] or 0,
+            "gpu_seconds_per_day": typed["gpu_seconds_per_day"] or 0,
+        }
+        try:
+            self.wanted = read_fields(body)
+        except Problem as problem:
+            for name, sentences in problem.fields.items():
+                self.add_error("expiry_date" if name == "expires_at" else name, list(sentences))
+        return typed
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(_Admin):
     form = ApiKeyForm
+    fields = (*_SHOWN_ONLY, *_FIELDS)
     list_display = (
         "prefix",
         "name",
@@ -51,48 +109,51 @@ class ApiKeyAdmin(_Admin):
     list_filter = ("is_active", "revoked", "created")
     list_select_related = ("owner",)
     search_fields = ("prefix", "name")
-    readonly_fields = ("prefix", "last_used_at")
+    actions = ("rotate", "revoke")
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return _FIELDS if obj is None else self.fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         if obj is not None and obj.revoked:  # final, so nothing else matters any more
-            return (*self.readonly_fields, "revoked", "is_active", "expiry_date", "owner")
-        return self.readonly_fields
+            return (*_SHOWN_ONLY, *_FIELDS)
+        return _SHOWN_ONLY
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
-            super().save_model(request, obj, form, change)
+            # Only what is in the form: a rotation meanwhile must not be undone.
+            if form.wanted:
+                services.change(obj.prefix, form.wanted, SYSTEM)
             return
-        token = ApiKey.objects.assign_key(obj)
-        obj.save()
+        made, token = services.create(form.wanted, SYSTEM)
+        vars(obj).update(vars(made))
+        self._show_once(request, obj, token)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for key in queryset:
+            services.delete(key.prefix, SYSTEM)
+
+    @admin.action(description="Rotate: a new secret, the one before works for a day")
+    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Give each key another secret, shown once."""
+        for key in queryset:
+            try:
+                changed, token = services.rotate(key.prefix, DEFAULT_GRACE_SECONDS, SYSTEM)
+            except Problem as problem:
+                self.message_user(request, f"{key.name}: {problem.message}", messages.ERROR)
+            else:
+                self._show_once(request, changed, token)
+
+    @admin.action(description="Revoke: refuse them from now on, for good")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Revoke the keys."""
+        for key in queryset:
+            services.revoke(key.prefix, SYSTEM)
+        self.message_user(request, "The keys are revoked, for good.", messages.SUCCESS)
+
+    def _show_once(self, request: HttpRequest, key: ApiKey, token: str) -> None:
         self.message_user(
             request,
-            f"The key is {token}. Keep it now: it can't be shown again.",
+            f"The key {key.name} is {token}. Keep it now: it can't be shown again.",
             messages.WARNING,
         )
-
-
-class ReadOnly:
-    """What the system writes: to be seen, not to be edited here."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(Access)
-class AccessAdmin(ReadOnly, _AnyAdmin):
-    list_display = ("at", "key_prefix", "method", "route", "status", "error", "address")
-    ordering = ("-at", "-id")
-    show_full_result_count = False
-
-
-@admin.register(KeyDay)
-class KeyDayAdmin(ReadOnly, _AnyAdmin):
-    list_display = ("key_id", "day", "requests", "errors", "bytes")
-    ordering = ("-day", "key_id")
-    show_full_result_count = False

@@ -17,6 +17,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from apikeys.models import ApiKey
+from mobilesd.http.addresses import client_address, plain_address
 
 __all__ = ["ApiKeyAuthentication", "InstallationUser", "PageSessionAuthentication"]
 
@@ -94,6 +95,15 @@ def _owner_of(key: ApiKey) -> Any:
     return SimpleLazyObject(lambda: key.owner)
 
 
+def _check_address(key: ApiKey, request: Request) -> None:
+    address = client_address(request)
+    if not key.allows_address(plain_address(address)):
+        raise PermissionDenied(
+            f"This API key may not be used from {address or 'a socket without an address'}.",
+            code="ip_not_allowed",
+        )
+
+
 def _touch(key: ApiKey, now: datetime) -> None:
     """Note the use of a key, at most once a minute; a busy database is no reason to refuse."""
     limit = now - LAST_USED_EVERY
@@ -119,9 +129,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         if token is None:
             return None
         key, owner_is_active = _find(token.partition(".")[0])
-        if key is None or not key.is_valid(token):
-            raise _refuse("invalid_api_key", "There is no such API key.")
         now = timezone.now()
+        if key is None or not key.knows(token, now):
+            raise _refuse("invalid_api_key", "There is no such API key.")
         if key.revoked:
             raise _refuse("api_key_revoked", "This API key was revoked. Make a new one.")
         if key.expiry_date is not None and key.expiry_date <= now:
@@ -130,6 +140,8 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise _refuse("invalid_api_key", "This API key is switched off.")
         if not owner_is_active:
             raise _refuse("invalid_api_key", "The owner of this API key may not sign in any more.")
+        if key.allowed_ips:
+            _check_address(key, request)
         _touch(key, now)
         return (InstallationUser() if key.owner_id is None else _owner_of(key)), key
 

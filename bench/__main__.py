@@ -1,6 +1,6 @@
 """Run all measurements: `make bench`."""
 
-from bench import gap, listing, memory, progress, rate, submit
+from bench import gap, limits, listing, memory, progress, rate, submit
 
-for measurement in (gap, submit, progress, rate, listing, memory):
+for measurement in (limits, gap, submit, progress, rate, listing, memory):
     measurement.main()

@@ -1,7 +1,10 @@
 """What the measurements share: an installation, percentiles, the table that is printed."""
 
 import contextlib
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +21,7 @@ __all__ = [
     "params",
     "percentile",
     "round_trip",
+    "seed",
     "show",
     "wait_until",
 ]
@@ -84,6 +88,18 @@ def round_trip(started: Installation, count: int = 30) -> float:
         api.get("/status")
         samples.append((time.perf_counter() - began) * 1000)
     return statistics.median(samples)
+
+
+def seed(started: Installation, count: int) -> str:
+    """Fill the installation's database with so many jobs; return a key of their maker."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.seed", str(count)],
+        env={**os.environ, **started.env},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip().splitlines()[-1]
 
 
 def wait_until(true: Callable[[], Any], seconds: float) -> None:

@@ -14,7 +14,7 @@ from tests.processes.installation import Installation
 SECONDS = 12
 
 
-def _session(started: Installation) -> str:
+def session_cookie(started: Installation) -> str:
     """Sign in as the page does and return the Cookie header."""
     started.create_user("bench", "correct horse")
     session = requests.Session()
@@ -57,7 +57,7 @@ def _written(started: Installation, since: float) -> dict[tuple[str, int], float
 def main() -> None:
     with installation() as started:
         started.fake("gpu", seconds=SECONDS)
-        cookie = _session(started)
+        cookie = session_cookie(started)
 
         def measure() -> Figures:
             status_ms = round_trip(started)

@@ -1,6 +1,6 @@
 """The bridge from rows to the pure scheduler, and back for the reasons that people read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,13 +8,12 @@ from django.db.models import Avg, Q
 from django.utils import timezone
 
 from dispatch import scheduling
-from dispatch.inventory import ServerInventory
+from dispatch.known import inventories
 from dispatch.lease import is_fresh, live_count
 from dispatch.models import Inventory, Server, Timing
 from jobs.choices import LaneClass, Status
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, Job, QueueSettings
 from jobs.ports import Reason
-from models_catalog.resolve import KnownModel
 
 __all__ = [
     "candidates_for",
@@ -46,7 +45,12 @@ def work_units(params: Mapping[str, object]) -> float:
     return max(units * images, 0.01)
 
 
-def to_candidate(job: Job, now: datetime, since: datetime | None = None) -> scheduling.Candidate:
+def to_candidate(
+    job: Job,
+    now: datetime,
+    since: datetime | None = None,
+    switches: QueueSettings | None = None,
+) -> scheduling.Candidate:
     """Return what the scheduler needs to know of a pending job.
 
     It counts as waiting from `since` on: the moment from which other models went first. Counted
@@ -72,7 +76,16 @@ def to_candidate(job: Job, now: datetime, since: datetime | None = None) -> sche
         waited=max(0.0, (now - max(job.created_at, since or job.created_at)).total_seconds()),
         avoid=frozenset(job.avoid_servers),
         not_due=not_due,
+        held=_held(job, switches) if switches else "",
     )
+
+
+def _held(job: Job, switches: QueueSettings) -> str:
+    if switches.paused:
+        return "The queue is paused: nothing new starts."
+    if job.app_type in switches.paused_app_types:
+        return f"The queue is paused for {job.app_type} jobs."
+    return ""
 
 
 _FIELDS = (
@@ -104,24 +117,17 @@ def candidates_for(server: Server, loaded: str) -> list[scheduling.Candidate]:
     return [to_candidate(job, now, server.loaded_since) for job in jobs.values()]
 
 
-def _known_checkpoints(aliases: Iterable[int]) -> dict[int, tuple[KnownModel, ...]]:
-    return {
-        row.server_id: ServerInventory.from_json(row.data).checkpoints
-        for row in Inventory.objects.filter(server__in=list(aliases))
-    }
+def server_states(
+    servers: Sequence[Server] | None = None, *, timed: bool = True
+) -> list[scheduling.ServerState]:
+    """Return all servers as the scheduler sees them, in a fixed number of queries.
 
-
-def server_states(servers: Sequence[Server] | None = None) -> list[scheduling.ServerState]:
-    """Return all servers as the scheduler sees them, in a fixed number of queries."""
+    Without `timed` the learned load times are left out: only a choice needs them.
+    """
     rows = list(servers if servers is not None else Server.objects.order_by("alias"))
     ids = [row.pk for row in rows]
-    known = _known_checkpoints(ids)
-    loads: dict[int, float] = {
-        row["server"]: row["seconds"]
-        for row in Timing.objects.filter(server__in=ids, loads__gt=0)
-        .values("server")
-        .annotate(seconds=Avg("load_seconds"))
-    }
+    known = inventories(Inventory.objects.filter(server__in=ids))
+    loads = _load_seconds(ids) if timed else {}
     # A single server is compared with no other: two queries less on the way to its GPU.
     several = len(rows) > 1
     free_in = _free_in(rows) if several else {}
@@ -134,7 +140,8 @@ def server_states(servers: Sequence[Server] | None = None) -> list[scheduling.Se
             paused=row.paused,
             healthy=row.is_healthy,
             health_text=row.health_text,
-            checkpoints=known.get(row.pk),
+            checkpoints=known[row.pk].checkpoints if row.pk in known else None,
+            known_index=known[row.pk].index if row.pk in known else None,
             loaded=row.loaded_checkpoint,
             load_seconds=loads.get(row.pk) or scheduling.DEFAULT_LOAD_SECONDS,
             free_in=free_in.get(row.alias, 0.0),
@@ -143,6 +150,14 @@ def server_states(servers: Sequence[Server] | None = None) -> list[scheduling.Se
         )
         for row in rows
     ]
+
+
+def _load_seconds(server_ids: Sequence[int]) -> Mapping[int, float]:
+    rows = Timing.objects.filter(server__in=server_ids, loads__gt=0)
+    return {
+        row["server"]: row["seconds"]
+        for row in rows.values("server").annotate(seconds=Avg("load_seconds"))
+    }
 
 
 def _lane_limit() -> int:
@@ -174,5 +189,9 @@ def _free_in(servers: Sequence[Server]) -> dict[str, float]:
 def reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
     """Return why each of these pending jobs waits, from the code that decides it."""
     now = timezone.now()
-    states = server_states()
-    return {job.pk: scheduling.why_waiting(to_candidate(job, now), states) for job in jobs}
+    states = server_states(timed=False)
+    switches = QueueSettings.current()
+    return {
+        job.pk: scheduling.why_waiting(to_candidate(job, now, switches=switches), states)
+        for job in jobs
+    }

@@ -36,7 +36,7 @@ def check(server: Server, *, timeout: float = 5) -> HealthReport:
         with transaction.atomic():
             changed = standing.set_health(server.pk, probe.health, probe.text)
             if changed and probe.health == Health.HEALTHY:
-                wake.bump(pk=server.pk)
+                wake.bump(id=server.pk)
         if probe.health == Health.HEALTHY:
             refresh(server, dispatcher)
         return HealthReport(probe.health, probe.text, latency)
@@ -55,7 +55,7 @@ def refresh(server: Server, dispatcher: Dispatcher) -> bool:
         with transaction.atomic():
             changed = inventory.save(server, found)
             if changed:
-                wake.bump(pk=server.pk)
+                wake.bump(id=server.pk)
     except IntegrityError:  # the server was deleted meanwhile
         return False
     return changed

@@ -2,19 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.utils import timezone
 
 from dispatch.models import Inventory, Server
-from models_catalog.resolve import KnownModel
+from models_catalog.resolve import KnownModel, ModelIndex
 
 __all__ = ["Listed", "MergedInventory", "ServerInventory", "load", "merged", "save"]
 
 
 @dataclass(frozen=True)
 class ServerInventory:
-    """What one server lists; `selected` is the checkpoint that a job without one gets."""
+    """What one server lists; `selected` is the checkpoint that a job without one gets.
+
+    `modules` are VAEs and text encoders; `text_encoders` names those that are no VAEs.
+    """
 
     checkpoints: tuple[KnownModel, ...] = ()
     loras: tuple[str, ...] = ()
@@ -22,9 +26,16 @@ class ServerInventory:
     schedulers: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    text_encoders: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
     selected: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def index(self) -> ModelIndex:
+        """Return the checkpoints by name: building it costs more than a look-up."""
+        return ModelIndex(self.checkpoints)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ServerInventory":
@@ -41,11 +52,14 @@ class ServerInventory:
             ),
             selected=data.get("selected", ""),
             aliases=dict(data.get("aliases", {})),
-            **{
-                name: tuple(data.get(name, ()))
-                for name in ("loras", "samplers", "schedulers", "upscalers", "modules", "scripts")
-            },
+            **{name: tuple(data.get(name, ())) for name in _LISTS},
         )
+
+
+_LISTS = (
+    *("loras", "samplers", "schedulers", "upscalers"),
+    *("modules", "text_encoders", "embeddings", "scripts"),
+)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from django.db import models
 
-from dispatch.secrets import seal, unseal
+from mobilesd.sealed import seal, unseal
 
-__all__ = ["Health", "Interrupt", "Inventory", "Server", "Timing"]
+__all__ = ["PASSWORD", "Health", "Interrupt", "Inventory", "Server", "Timing"]
+
+PASSWORD = "server-password"  # what servers' passwords are sealed as
 
 
 class Health(models.TextChoices):
@@ -67,11 +69,11 @@ class Server(models.Model):
     @property
     def password(self) -> str:
         """Return the password in clear; never show or log it."""
-        return unseal(self.sealed_password) if self.sealed_password else ""
+        return unseal(self.sealed_password, purpose=PASSWORD) if self.sealed_password else ""
 
     @password.setter
     def password(self, value: str) -> None:
-        self.sealed_password = seal(value) if value else ""
+        self.sealed_password = seal(value, purpose=PASSWORD) if value else ""
 
     @property
     def address(self) -> tuple[str, str, str]:

@@ -8,13 +8,15 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from dispatch import candidates
+from dispatch import candidates, services
+from dispatch.finish import queue_finish
 from dispatch.inventory import ServerInventory
+from dispatch.known import inventories
 from dispatch.models import Inventory, Server
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
 from jobs.ports import Forecast, Reason
-from models_catalog.resolve import loras_in_prompt, resolve
+from models_catalog.resolve import loras_in_prompt
 
 __all__ = ["DispatchServers", "forecast"]
 
@@ -45,7 +47,7 @@ class DispatchServers:
             return []
         where = alias or "any server"
         warnings = []
-        if checkpoint and all(resolve(checkpoint, i.checkpoints) is None for i in known):
+        if checkpoint and all(i.index.find(checkpoint) is None for i in known):
             warnings.append(f"The checkpoint {checkpoint} is not on {where} yet. The job waits.")
         loras = {name.lower() for inventory in known for name in inventory.loras}
         warnings += [
@@ -58,20 +60,23 @@ class DispatchServers:
     def waiting_reasons(self, jobs: Sequence[Job]) -> Mapping[UUID, Reason]:
         return candidates.reasons(jobs)
 
+    def paused(self) -> Sequence[str]:
+        rows = Server.objects.filter(paused=True, enabled=True).order_by("alias")
+        return list(rows.values_list("alias", flat=True))
+
+    def set_paused(self, alias: str, paused: bool) -> None:
+        services.edit_server(alias, {"paused": paused})
+
+    def queue_finish(self) -> datetime | None:
+        return queue_finish()
+
 
 def _known(app_type: str, alias: str) -> list[ServerInventory]:
-    """Return what the suitable servers have; a large list is read again only when it changed."""
+    """Return what the suitable servers have."""
     rows = Inventory.objects.filter(server__enabled=True, server__app_type=app_type)
     if alias:
         rows = rows.filter(server__alias=alias)
-    stamps = dict(rows.values_list("pk", "updated_at"))
-    changed = [pk for pk, at in stamps.items() if _read.get(pk, (None, None))[0] != at]
-    for row in Inventory.objects.filter(pk__in=changed) if changed else ():
-        _read[row.pk] = (row.updated_at, ServerInventory.from_json(row.data))
-    return [_read[pk][1] for pk in stamps if pk in _read]
-
-
-_read: dict[int, tuple[datetime, ServerInventory]] = {}
+    return list(inventories(rows).values())
 
 
 def forecast(jobs: Sequence[Job]) -> Mapping[UUID, Forecast]:

@@ -30,7 +30,10 @@ RUN_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pending job, in what matters for the choice; `waited` in seconds."""
+    """A pending job, in what matters for the choice; `waited` in seconds.
+
+    `not_due` and `held` are sentences: it is put off, or the queue or its app type is paused.
+    """
 
     id: UUID
     app_type: str
@@ -40,6 +43,7 @@ class Candidate:
     waited: float = 0.0
     avoid: frozenset[str] = frozenset()
     not_due: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,12 @@ class ServerState:
     free_in: float = 0.0
     busy: bool = False
     has_lane: bool = True
+    known_index: ModelIndex | None = None
 
     @cached_property
     def index(self) -> ModelIndex:
         """Return the listed checkpoints by name: hundreds of jobs are looked up in them."""
-        return ModelIndex(self.checkpoints or ())
+        return self.known_index or ModelIndex(self.checkpoints or ())
 
     @cached_property
     def _loaded_model(self) -> KnownModel | None:
@@ -86,10 +91,17 @@ class Choice:
     left_to: Mapping[UUID, str] = field(default_factory=dict)
 
 
+def _held_back(job: Candidate) -> Reason | None:
+    """Return what holds a job back whatever the servers do."""
+    if job.held:
+        return Reason("paused", job.held, "Resume the queue.")
+    return Reason("not_before", job.not_due) if job.not_due else None
+
+
 def hindrance(job: Candidate, server: ServerState) -> Reason | None:
     """Return what keeps this job from ever starting on this server as things stand, or None."""
-    if job.not_due:
-        return Reason("not_before", job.not_due)
+    if waiting := _held_back(job):
+        return waiting
     if job.target and job.target != server.alias:
         return Reason("server_busy", f"It is meant for {job.target}.")
     if job.app_type != server.app_type:
@@ -186,8 +198,8 @@ def choose(
 
 def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
     """Return the one reason to show for a pending job: the one nearest to going away."""
-    if job.not_due:
-        return Reason("not_before", job.not_due)
+    if waiting := _held_back(job):
+        return waiting
     if job.target and all(server.alias != job.target for server in servers):
         return Reason(
             "server_removed",

@@ -14,12 +14,12 @@ from django.utils import timezone
 from dispatch import wake
 from dispatch.address import checked_alias, checked_url
 from dispatch.health import HealthReport, check
-from dispatch.models import Health, Interrupt, Inventory, Server
-from dispatch.secrets import seal
+from dispatch.models import PASSWORD, Health, Interrupt, Inventory, Server
 from jobs import events
 from jobs.choices import Status
 from jobs.models import Attempt, Job, JobProgress
 from mobilesd.errors import Conflict, NotFound, bad_field
+from mobilesd.sealed import seal
 
 __all__ = [
     "add_server",
@@ -189,7 +189,7 @@ def _checked_username(text: str) -> str:
 def _sealed(password: str) -> str:
     if len(password) > _MAX_PASSWORD:
         raise bad_field("auth.password", f"is longer than {_MAX_PASSWORD} characters.")
-    return seal(password) if password else ""
+    return seal(password, purpose=PASSWORD) if password else ""
 
 
 def _exists(name: str, message: str, hint: str = "") -> Conflict:
@@ -270,7 +270,7 @@ def retire_demo() -> None:
 def _use_now(server: Server, *, ask: bool = True) -> None:
     """Wake or start the server's lane and ask how it is, as soon as this commits."""
     _tell(server.alias, server.health)
-    wake.bump(pk=server.pk)
+    wake.bump(id=server.pk)
     if ask and server.enabled:
         transaction.on_commit(lambda: _ask(server.pk))
 

@@ -20,10 +20,12 @@ from jobs.models import (
     Job,
     JobInput,
     JobProgress,
+    JobText,
     LiveEvent,
     QueueSettings,
     Webhook,
 )
+from jobs.webhooks import claims
 from mobilesd.errors import Problem
 
 if TYPE_CHECKING:
@@ -176,6 +178,14 @@ class EpochAdmin(ReadOnly, _Admin):
     list_display = ("value",)
 
 
+@admin.register(JobText)
+class JobTextAdmin(ReadOnly, _Admin):
+    list_display = ("id", "job_id")
+    search_fields = ("=job__id",)
+    ordering = ("-id",)
+    show_full_result_count = False
+
+
 @admin.register(Batch)
 class BatchAdmin(ReadOnly, _Admin):
     list_display = ("id", "total", "seed_variation", "owner", "created_at")
@@ -191,14 +201,46 @@ class QueueSettingsAdmin(ReadOnly, _Admin):
 
 @admin.register(Webhook)
 class WebhookAdmin(ReadOnly, _Admin):
-    list_display = ("url", "owner", "is_active", "failures_in_row", "created_at")
+    list_display = (
+        "url",
+        "owner",
+        "api_key_id",
+        "sees_all_jobs",
+        "is_active",
+        "failures_in_row",
+        "off_reason",
+        "created_at",
+    )
+    list_filter = ("is_active",)
     list_select_related = ("owner",)
     ordering = ("-created_at",)
+    actions = ("switch_off",)
+
+    @admin.action(description="Switch off", permissions=["act"])
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+        ids = list(queryset.filter(is_active=True).values_list("pk", flat=True))
+        for webhook_id in ids:
+            claims.switch_off(webhook_id, "An administrator has switched it off.")
+        self.message_user(request, f"{len(ids)} switched off.", messages.SUCCESS)
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.change_webhook")
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnly, _Admin):
-    list_display = ("id", "kind", "state", "tries", "last_status", "created_at")
+    list_display = (
+        "id",
+        "webhook_id",
+        "kind",
+        "state",
+        "tries",
+        "last_status",
+        "last_error",
+        "milliseconds",
+        "created_at",
+    )
     list_filter = ("state", "kind")
+    search_fields = ("=id", "=webhook__id")
     ordering = ("-created_at",)
     show_full_result_count = False

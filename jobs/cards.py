@@ -1,6 +1,6 @@
 """Jobs as the pages show them: everything beside the rows is asked for all of them at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -70,7 +70,7 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
     pending = [job for job in rows if job.status == Status.PENDING]
     running = [job for job in rows if job.status == Status.PROCESSING]
     completed = [job for job in rows if job.status == Status.COMPLETED]
-    places = _places() if pending else {}
+    places = Job.objects.places_of(pending, at_most=PLACES_SHOWN) if pending else {}
     reasons = ports.servers.waiting_reasons(pending) if pending else {}
     forecasts = ports.forecast([*pending, *running]) if pending or running else {}
     results = ports.results(completed) if completed else {}
@@ -88,11 +88,6 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
         )
         for job in rows
     ]
-
-
-def _places() -> Mapping[UUID, int]:
-    first = Job.objects.queued().values_list("pk", flat=True)[:PLACES_SHOWN]
-    return {job_id: place for place, job_id in enumerate(first, start=1)}
 
 
 def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:

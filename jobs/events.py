@@ -3,6 +3,7 @@
 Rows are written in the transaction of the change they tell of, so that no event is lost or early.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Literal, TypedDict
 from uuid import UUID
@@ -10,26 +11,36 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
+from jobs.inserts import Rows, insert
 from jobs.models import Epoch, Event, Job, LiveEvent
 
 __all__ = [
     "NOTIFY_CHANNEL",
     "DurableKind",
+    "JobChanged",
     "JobCreated",
     "JobPreview",
     "JobProgressed",
     "JobStatus",
     "LiveKind",
+    "QueuePaused",
     "ServerStatus",
     "emit",
     "emit_for_job",
+    "emit_for_jobs",
     "emit_live",
     "epoch",
     "prune",
 ]
 
 DurableKind = Literal[
-    "job.created", "job.status", "job.deleted", "image.created", "server.status", "queue.paused"
+    "job.created",
+    "job.status",
+    "job.changed",
+    "job.deleted",
+    "image.created",
+    "server.status",
+    "queue.paused",
 ]
 LiveKind = Literal["job.progress", "job.preview"]
 
@@ -51,6 +62,19 @@ class JobStatus(TypedDict, total=False):
     server_alias: str | None
     error: dict[str, str] | None
     text: str
+
+
+class JobChanged(TypedDict):
+    job: str
+    status: str
+    fields: list[str]
+
+
+class QueuePaused(TypedDict):
+    paused: bool
+    paused_app_types: list[str]
+    server: str | None
+    app_type: str | None
 
 
 class JobProgressed(TypedDict):
@@ -95,19 +119,33 @@ def emit(
 ) -> None:
     """Insert a durable event; call it inside the transaction of the change."""
     _order_ids()
-    Event.objects.create(
-        kind=kind,
-        job_id=job_id,
-        owner_id=owner_id,
-        public=public,
-        payload=payload,
-        at=timezone.now(),
+    insert(
+        Event(
+            kind=kind,
+            job_id=job_id,
+            owner_id=owner_id,
+            public=public,
+            payload=payload,
+            at=timezone.now(),
+        )
     )
 
 
 def emit_for_job(kind: DurableKind, job: Job, payload: Any) -> None:
     """Insert a durable event of one job, for those who may see the job."""
     emit(kind, payload, job_id=job.pk, owner_id=job.owner_id)
+
+
+def emit_for_jobs(kind: DurableKind, told: Iterable[tuple[Job, Any]]) -> None:
+    """Insert one durable event for each of many jobs, in few statements: (job, payload) pairs."""
+    _order_ids()
+    now = timezone.now()
+    rows = [
+        Event(kind=kind, job_id=job.pk, owner_id=job.owner_id, payload=payload, at=now)
+        for job, payload in told
+    ]
+    if rows:
+        Rows(rows).insert()
 
 
 def emit_live(kind: LiveKind, payload: Any, *, job_id: UUID, owner_id: int | None) -> None:

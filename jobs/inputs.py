@@ -7,11 +7,12 @@ stored parameters a file stands as `{"$input": sha256, "mime", "bytes", "form"}`
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -26,11 +27,14 @@ from mobilesd.storage import ContentStore, collect
 
 __all__ = [
     "MARK",
+    "Known",
     "TakenFile",
     "TakenInputs",
     "attach",
+    "attach_all",
     "collect_inputs",
     "input_store",
+    "reattach",
     "restore",
     "take",
 ]
@@ -68,14 +72,27 @@ class TakenInputs:
     files: Sequence[TakenFile]
 
 
-def take(params: Mapping[str, Any], actor: Actor) -> TakenInputs:
+@dataclass(frozen=True)
+class Known:
+    """Values that were taken before: as they came, and as they are stored.
+
+    They are neither decoded nor stored again. For the job that they are stored with, both are
+    the same parameters.
+    """
+
+    given: Mapping[str, Any]
+    stored: Mapping[str, Any]
+
+
+def take(params: Mapping[str, Any], actor: Actor, *, known: Known | None = None) -> TakenInputs:
     """Check the inputs of normalised parameters and store the big ones as files.
 
-    References to earlier pictures are resolved as far as the actor may see them. Raises
+    References to earlier pictures are resolved as far as the actor may see them; a parameter that
+    equals a `known` one is taken over as it is stored. Raises
     InvalidInput (413 for what is too much in all) before anything is written, and Unavailable
     if the disk is full.
     """
-    taking = _Taking(actor)
+    taking = _Taking(actor, known or Known({}, {}))
     taken = taking.params(params)
     _check_size(taken)
     store = input_store()
@@ -90,16 +107,55 @@ def attach(job: Job, taken: TakenInputs) -> None:
 
     Raises Unavailable if the disk is full.
     """
-    store = input_store()
-    with _disk_trouble():
-        # In one order everywhere: two submissions that lock the same files must not wait for
-        # each other (PostgreSQL).
-        for file in sorted(taken.files, key=lambda f: f.sha256):
-            store.keep(file.sha256, file.size, file.content)
+    _keep(taken.files)
     JobInput.objects.bulk_create(
         JobInput(job=job, sha256=file.sha256, mime=file.mime, bytes=file.size)
         for file in taken.files
     )
+
+
+def attach_all(jobs: Sequence[Job], files: Iterable[TakenFile]) -> None:
+    """Tie the files that these new jobs name to them, each file touched once (see `attach`)."""
+    _keep(files)
+    JobInput.objects.bulk_create(
+        [row for job in jobs for row in _rows(job.pk, job.generation_params)], batch_size=500
+    )
+
+
+def reattach(job_id: UUID, params: Mapping[str, Any], files: Iterable[TakenFile]) -> None:
+    """Tie a job to the files that its new parameters name, and to no others (see `attach`)."""
+    _keep(files)
+    rows = {row.sha256: row for row in _rows(job_id, params)}
+    old = JobInput.objects.filter(job=job_id)
+    old.exclude(sha256__in=rows).delete()
+    there = set(old.values_list("sha256", flat=True))
+    JobInput.objects.bulk_create([row for sha, row in rows.items() if sha not in there])
+
+
+def _keep(files: Iterable[TakenFile]) -> None:
+    store = input_store()
+    with _disk_trouble():
+        # In one order everywhere: two submissions that lock the same files must not wait for
+        # each other (PostgreSQL).
+        for file in sorted(files, key=lambda f: f.sha256):
+            store.keep(file.sha256, file.size, file.content)
+
+
+def _rows(job_id: UUID, params: Mapping[str, Any]) -> Iterator[JobInput]:
+    for sha256, mark in _marks(params).items():
+        yield JobInput(job_id=job_id, sha256=sha256, mime=mark["mime"], bytes=mark["bytes"])
+
+
+def _marks(value: Any) -> dict[str, Mapping[str, Any]]:
+    """Return what stands for files in stored parameters, by hash."""
+    if isinstance(value, Mapping):
+        if MARK in value:
+            return {value[MARK]: value}
+        value = list(value.values())
+    found: dict[str, Mapping[str, Any]] = {}
+    for inner in value if isinstance(value, list) else ():
+        found |= _marks(inner)
+    return found
 
 
 def restore(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,15 +189,27 @@ def _in_use(hashes: Sequence[str]) -> set[str]:
 class _Taking:
     """One walk through the parameters; remembers the files that will have to be stored."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: Actor, known: Known) -> None:
         self.actor = actor
+        self.known = known
         self.files: dict[str, TakenFile] = {}
         self._bytes = 0
 
     def params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters as they are to be stored."""
         _refuse_mark(params, _WHERE)
-        return {name: self._field(name, value) for name, value in params.items()}
+        return {
+            name: self._over(name) if self._is_known(name, value) else self._field(name, value)
+            for name, value in params.items()
+        }
+
+    def _is_known(self, name: str, value: Any) -> bool:
+        return name in self.known.given and _same(self.known.given[name], value)
+
+    def _over(self, name: str) -> Any:
+        value = self.known.stored[name]
+        self._bytes += sum(mark["bytes"] for mark in _marks(value).values())
+        return value
 
     def _field(self, name: str, value: Any) -> Any:
         path = f"{_WHERE}.{name}"
@@ -217,6 +285,19 @@ class _Taking:
         sha256 = hashlib.sha256(stored).hexdigest()
         self.files.setdefault(sha256, TakenFile(sha256, form["mime"], len(stored), read))
         return {MARK: sha256, "bytes": len(stored), **form}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same JSON: 1, 1.0 and true are three different ones."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
 
 
 def _check_size(taken: Mapping[str, Any]) -> None:

@@ -70,6 +70,18 @@ class ServersPort(Protocol):
     def waiting_reasons(self, jobs: Sequence["Job"]) -> Mapping[UUID, Reason]:
         """Return why each of these pending jobs waits."""
 
+    def paused(self) -> Sequence[str]:
+        """Return the aliases of the paused servers."""
+
+    def set_paused(self, alias: str, paused: bool) -> None:
+        """Pause a server or let it go on; call it in a transaction.
+
+        Raises mobilesd.errors.NotFound (`server_not_found`).
+        """
+
+    def queue_finish(self) -> datetime | None:
+        """Return when the last job of the queue should end; None if that can't be said."""
+
 
 class ForecastPort(Protocol):
     def __call__(self, jobs: Sequence["Job"]) -> Mapping[UUID, Forecast]:

@@ -4,10 +4,12 @@ import time
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from apikeys.models import ApiKey
 from jobs.models import Attempt, Event, Idempotency, Job
+from jobs.usage import DAY
 
 __all__ = ["IDEMPOTENCY_DAYS", "UNDO_SECONDS", "forget_idempotency_keys", "purge_deleted"]
 
@@ -34,8 +36,16 @@ def _purge_some() -> int:
     # An attempt that is not cleared may still run at its backend: its row is all that the next
     # lane has to find it by (protocol rule 6), so the job stays until then.
     uncleared = Attempt.objects.filter(job=OuterRef("pk"), cleared_at__isnull=True)
-    limit = timezone.now() - timedelta(seconds=UNDO_SECONDS)
-    due = Job.objects.filter(~Exists(uncleared), deleted_at__lt=limit).order_by("deleted_at")
+    now = timezone.now()
+    limit = now - timedelta(seconds=UNDO_SECONDS)
+    # What a key with a quota deletes still counts for a day, or deleting would be a way around it.
+    has_quota = Q(jobs_per_day__isnull=False) | Q(gpu_seconds_per_day__isnull=False)
+    limited = Exists(ApiKey.objects.filter(has_quota, prefix=OuterRef("api_key_id")))
+    due = (
+        Job.objects.filter(~Exists(uncleared), deleted_at__lt=limit)
+        .filter(~limited | Q(deleted_at__lt=now - DAY))
+        .order_by("deleted_at")
+    )
     if not due.exists():
         return 0
     with transaction.atomic():

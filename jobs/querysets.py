@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from django.db import connection, models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, Func, OuterRef, Q
+from django.db.models.lookups import Exact, IsNull
 
 from jobs.choices import Outcome, Status
 
@@ -21,7 +22,10 @@ __all__ = [
     "EventQuerySet",
     "JobQuerySet",
     "OwnedQuerySet",
+    "ServerOf",
+    "Unindexed",
     "WebhookQuerySet",
+    "column",
 ]
 
 QUEUE_ORDER = ("-lane_class", "priority", "position", "id")
@@ -46,20 +50,53 @@ _FIRST = """
 """
 
 
+class Unindexed(Func):
+    """A column that SQLite must not choose an index by; elsewhere the column itself.
+
+    SQLite knows how often a value occurs only as an average, if at all, and would walk a million
+    rows along one condition while another leaves ten. PostgreSQL keeps statistics of its own.
+    """
+
+    template = "%(expressions)s"
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
+
+
+class ServerOf(Func):
+    """The server that has a job, or the one that it is meant for; the literal is the index's."""
+
+    template = "COALESCE(NULLIF(%(expressions)s)"
+    arg_joiner = ", ''), "
+    output_field = models.CharField()
+
+    def __init__(self) -> None:
+        super().__init__(F("server_alias"), F("target_server_alias"))
+
+
+def column(name: str, *, indexed: bool) -> F | Unindexed:
+    """Return a column for a condition that an index may serve, or that none must."""
+    return F(name) if indexed else Unindexed(F(name))
+
+
 _Row = TypeVar("_Row", bound=models.Model)
 
 
 class OwnedQuerySet(models.QuerySet[_Row]):
     """Rows with an owner, or with the key of the installation that made them."""
 
-    def visible_to(self, actor: "Actor") -> Self:
-        """Keep what this actor may see (contracts/api.md, "Who sees what")."""
+    def visible_to(self, actor: "Actor", *, indexed: bool = True) -> Self:
+        """Keep what this actor may see (contracts/api.md, "Who sees what").
+
+        Not `indexed`: something else is known to be narrower (`Unindexed`).
+        """
         if actor.sees_all_jobs:
             return self.all()
         if actor.user_id is not None:
-            return self.filter(owner_id=actor.user_id)
+            return self.filter(Exact(column("owner", indexed=indexed), actor.user_id))
         if actor.key_prefix is not None:
-            return self.filter(owner__isnull=True, api_key_id=actor.key_prefix)
+            made = Exact(column("api_key", indexed=indexed), actor.key_prefix)
+            return self.filter(made, IsNull(column("owner", indexed=False), True))
         return self.none()
 
 
@@ -69,6 +106,15 @@ class BatchQuerySet(OwnedQuerySet["Batch"]):
 
 class WebhookQuerySet(OwnedQuerySet["Webhook"]):
     """Addresses that are told of events."""
+
+    def visible_to(self, actor: "Actor", *, indexed: bool = True) -> Self:
+        """Keep those of this actor (contracts/api.md, "Who sees what").
+
+        One that gets all jobs is for those who see all jobs: another key of the same owner could
+        else turn it to an address of its own, or read its log.
+        """
+        rows = super().visible_to(actor, indexed=indexed)
+        return rows if actor.sees_all_jobs else rows.filter(sees_all_jobs=False)
 
 
 class JobQuerySet(OwnedQuerySet["Job"]):
@@ -83,16 +129,21 @@ class JobQuerySet(OwnedQuerySet["Job"]):
     def due(self, now: datetime) -> Self:
         """Keep the queued jobs that nothing but a free server holds back.
 
-        A retried job waits until the backend is known to be rid of its old attempt.
+        A retried job waits until the backend is known to be rid of its old attempt; while the
+        queue or its app type is paused, none is due.
         """
-        from jobs.models import Attempt
+        from jobs.models import Attempt, QueueSettings
 
+        switches = QueueSettings.current()
+        if switches.paused:
+            return self.none()
         uncleared = Attempt.objects.filter(job=OuterRef("pk"), cleared_at__isnull=True)
         return (
             self.queued()
             .filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
             .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
             .filter(~Exists(uncleared))
+            .exclude(app_type__in=switches.paused_app_types)
         )
 
     def place_of(self, job: "Job", *, at_most: int | None = None) -> int | None:

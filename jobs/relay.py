@@ -1,62 +1,79 @@
-"""The relay of a web process: reads new event rows and hands them to its sockets (design §9).
+"""The relay of a web process: reads new event rows and hands them to who listens (design §9).
 
-Only this module calls `group_send`. It resumes by ids, so that a row is sent late but never
-skipped, and it stands still while no socket is open.
+It hands them over inside of its process. Each web process has a relay of its own, so a channel
+layer between them would only carry to each what it has read already. It resumes by ids, so that
+a row comes late but is never skipped, and it stands still while nobody listens.
 """
 
 import asyncio
 import logging
 import threading
 import time
-import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from typing import Protocol
 
-from channels.layers import get_channel_layer
-
+from apikeys.actors import Actor
+from jobs.messages import Message
 from jobs.tail import EventRow, Position, Tail, open_tail
 
-__all__ = ["PUBLIC", "STAFF", "Relay", "relay", "user_group"]
+__all__ = ["PUBLIC", "STAFF", "Listener", "Relay", "groups_of", "job_group", "relay"]
 
 logger = logging.getLogger(__name__)
 
-PUBLIC = "events.public"
-STAFF = "events.staff"
+PUBLIC = "public"
+STAFF = "staff"
 _BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 5.0)
 _WELL_SECONDS = 10  # a connection that lived this long was well: its failure begins a new count
 
 
-def user_group(user_id: int) -> str:
-    """Return the group of the events that a user sees as the owner of jobs."""
-    return f"events.user.{user_id}"
+class Listener(Protocol):
+    """Somebody whom the relay hands messages to."""
+
+    def take(self, message: Message) -> None:
+        """Take a message; called on the event loop, must neither wait nor fail."""
+
+
+def groups_of(actor: Actor) -> list[str]:
+    """Return the groups whose events this actor may see: those of `EventQuerySet.visible_to`."""
+    if actor.sees_all_jobs:
+        return [PUBLIC, STAFF]
+    if actor.user_id is not None:
+        return [PUBLIC, f"user {actor.user_id}"]
+    return [PUBLIC, f"key {actor.key_prefix}"]
+
+
+def job_group(job: str) -> str:
+    """Return the group of all that happens to one job, named by its hexadecimal id."""
+    return f"job {job}"
 
 
 def _groups(row: EventRow) -> list[str]:
+    found = [job_group(row.job)] if row.job else []
     if row.public:
-        return [PUBLIC]
-    return [STAFF] if row.owner_id is None else [STAFF, user_group(row.owner_id)]
+        return [*found, PUBLIC]
+    found.append(STAFF)
+    if row.owner_id is not None:
+        found.append(f"user {row.owner_id}")
+    elif row.key_prefix is not None:
+        found.append(f"key {row.key_prefix}")
+    return found
 
 
 def _merged(rows: Sequence[EventRow]) -> list[EventRow]:
     """Keep all durable rows, and of the short-lived ones the last of its kind for each job."""
-    last = {(r.kind, r.job_id): r.id for r in rows if not r.durable}
-    return [r for r in rows if r.durable or last[r.kind, r.job_id] == r.id]
+    last = {(r.kind, r.job): r.id for r in rows if not r.durable}
+    return [r for r in rows if r.durable or last[r.kind, r.job] == r.id]
 
 
 class Relay:
-    """Reads in a thread of its own, sends on the event loop of the sockets.
-
-    `key` tells apart the relays of several web processes on one shared layer: a socket listens
-    to its own process's relay only, for the others may be ahead of it or behind. `serials` counts
-    the durable messages of each group, so that a socket sees when the layer has dropped one.
-    """
+    """Reads in a thread of its own, hands over on the event loop of its listeners."""
 
     def __init__(self) -> None:
-        self.key = uuid.uuid4().hex
-        self.serials: dict[str, int] = defaultdict(int)
-        self._listeners = 0
+        self._listeners: dict[Listener, Collection[str]] = {}
+        self._groups: dict[str, set[Listener]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = threading.Event()
         self._ready: Future[None] = Future()
@@ -64,29 +81,36 @@ class Relay:
         self._thread: threading.Thread | None = None
         self._looked_at = 0.0
 
-    async def join(self) -> None:
-        """Count a listener in; on return every row committed from now on will be sent.
+    async def join(self, listener: Listener, groups: Collection[str]) -> None:
+        """Let somebody listen; on return every row committed from now on will reach them.
 
         Each `join` needs its `leave`, also when it was cancelled.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # the one before has ended, and its listeners with it
-            self._loop, self._listeners = loop, 0
-        self._listeners += 1
-        if self._listeners == 1:
+            self._loop = loop
+            self._listeners.clear()
+            self._groups.clear()
+        if not self._listeners:
             self._ready = Future()
             self._looked_at = time.monotonic()
             self._wanted.set()
+        self._listeners[listener] = groups
+        for group in groups:
+            self._groups[group].add(listener)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="event relay", daemon=True)
             self._thread.start()
         # Shielded: one impatient listener must not cancel what the others wait for.
         await asyncio.shield(asyncio.wrap_future(self._ready))
 
-    def leave(self) -> None:
-        """Count a listener out; the relay stands still after the last one."""
-        self._listeners = max(0, self._listeners - 1)
-        if self._listeners == 0:
+    def leave(self, listener: Listener) -> None:
+        """Forget a listener; the relay stands still after the last one."""
+        for group in self._listeners.pop(listener, ()):
+            self._groups[group].discard(listener)
+            if not self._groups[group]:
+                del self._groups[group]
+        if not self._listeners:
             self._wanted.clear()
 
     def lag_seconds(self) -> float | None:
@@ -125,41 +149,30 @@ class Relay:
         self._position = None  # nobody listens: a later round begins with what is new then
 
     def _hand_over(self, rows: Sequence[EventRow]) -> None:
-        """Send on the event loop, and wait for it: the loop sets the pace."""
+        """Publish on the event loop, and wait for it: the loop sets the pace."""
         loop = self._loop
         if loop is None or loop.is_closed():
             return None
-        sending = asyncio.run_coroutine_threadsafe(self._send(rows), loop)
+        publishing = asyncio.run_coroutine_threadsafe(self._publish(rows), loop)
         while True:
             try:
-                return sending.result(timeout=1)
+                return publishing.result(timeout=1)
             except TimeoutError:
-                if not loop.is_running():  # its sockets are gone with it
-                    sending.cancel()
+                if not loop.is_running():  # its listeners are gone with it
+                    publishing.cancel()
                     return None
 
-    async def _send(self, rows: Sequence[EventRow]) -> None:
-        layer = get_channel_layer()
-        if layer is None:
-            raise RuntimeError("CHANNEL_LAYERS has no default layer")
+    async def _publish(self, rows: Sequence[EventRow]) -> None:
         for row in rows:
-            for group in _groups(row):
-                if row.durable:
-                    self.serials[group] += 1
-                await layer.group_send(
-                    group,
-                    {
-                        "type": "relayed.event",
-                        "relay": self.key,
-                        "group": group,
-                        "serial": self.serials[group],
-                        "id": row.id,
-                        "durable": row.durable,
-                        "kind": row.kind,
-                        "job": row.job_id,
-                        "payload": row.payload,
-                    },
-                )
+            groups = [found for group in _groups(row) if (found := self._groups.get(group))]
+            if not groups:
+                continue
+            event_id = row.id if row.durable else None
+            message = Message.of_event(event_id, row.kind, row.job, row.payload)
+            for listeners in groups:
+                for listener in listeners:
+                    listener.take(message)
+            await asyncio.sleep(0)  # let them send this one before the next comes
 
 
 relay = Relay()

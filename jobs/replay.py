@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from uuid import UUID
 
 from apikeys.actors import Actor
 from jobs import events
+from jobs.messages import Message
 from jobs.models import Event
 
-__all__ = ["Missed", "Standing", "missed", "standing", "wire"]
+__all__ = ["EVERYTHING", "Interest", "Missed", "Standing", "missed", "standing"]
 
 MAX_ROWS = 500
 MAX_SPAN = 20_000
@@ -23,10 +24,27 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Interest:
+    """Which of the events that it may see a client wants; empty means all."""
+
+    kinds: frozenset[str] = frozenset()
+    job: UUID | None = None
+
+    def includes(self, message: Message) -> bool:
+        """Tell whether the client wants this one."""
+        if self.kinds and message.kind not in self.kinds:
+            return False
+        return self.job is None or message.job == self.job.hex
+
+
+EVERYTHING = Interest()
+
+
+@dataclass(frozen=True)
 class Missed:
     """The messages after an id, up to `last_event_id`; None when there is no way to catch up."""
 
-    messages: Sequence[dict[str, Any]] | None
+    messages: Sequence[Message] | None
     last_event_id: int
 
 
@@ -35,14 +53,8 @@ def standing() -> Standing:
     return Standing(Event.objects.last_id(), events.epoch())
 
 
-def wire(event_id: int | None, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Return an event as clients get it; short-lived ones have no id."""
-    message = {**payload, "type": kind}
-    return message if event_id is None else {**message, "id": event_id}
-
-
-def missed(actor: Actor, after: int) -> Missed:
-    """Return what this actor may see after an id, oldest first.
+def missed(actor: Actor, after: int, interest: Interest = EVERYTHING) -> Missed:
+    """Return what this actor may see and wants after an id, oldest first.
 
     There is no way to catch up from an id that is beyond the newest, from one whose successors
     were pruned, or over more than MAX_ROWS rows: reading the snapshot again is cheaper then.
@@ -53,12 +65,20 @@ def missed(actor: Actor, after: int) -> Missed:
     oldest = Event.objects.order_by("id").values_list("id", flat=True).first() or 0
     if after > newest or after < oldest - 1 or newest - after > MAX_SPAN:
         return Missed(None, newest)
+    wanted = Event.objects.visible_to(actor).filter(id__gt=after, id__lte=newest)
+    if interest.kinds:
+        wanted = wanted.filter(kind__in=interest.kinds)
+    if interest.job is not None:
+        wanted = wanted.filter(job_id=interest.job)
     rows = list(
-        Event.objects.visible_to(actor)
-        .filter(id__gt=after, id__lte=newest)
-        .order_by("id")
-        .values_list("id", "kind", "payload")[: MAX_ROWS + 1]
+        wanted.order_by("id").values_list("id", "kind", "job_id", "payload")[: MAX_ROWS + 1]
     )
     if len(rows) > MAX_ROWS:
         return Missed(None, newest)
-    return Missed([wire(*row) for row in rows], newest)
+    return Missed(
+        [
+            Message.of_event(number, kind, "" if job is None else job.hex, payload)
+            for number, kind, job, payload in rows
+        ],
+        newest,
+    )

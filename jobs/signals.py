@@ -6,10 +6,13 @@ receiver does to the outside world belongs into its `on_commit`.
 
 from django.dispatch import Signal
 
-__all__ = ["attempt_cancelled", "job_waiting", "job_watched"]
+__all__ = ["attempt_cancelled", "job_waiting", "job_watched", "queue_resumed"]
 
 # A job became eligible or may become so: app_type, target_server_alias.
 job_waiting = Signal()
+
+# The queue, or one app type in it, goes on after a pause: app_type, "" for all.
+queue_resumed = Signal()
 
 # The open attempt of a cancelled job has to be cleared at its backend: server_alias.
 attempt_cancelled = Signal()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from django.db import connections
 
 from jobs.events import NOTIFY_CHANNEL
-from jobs.models import Event, LiveEvent
+from jobs.models import Event, Job, LiveEvent
 from mobilesd import sqlite
 
 __all__ = ["EventRow", "Position", "Tail", "open_tail"]
@@ -25,6 +25,7 @@ BATCH = 200
 
 _EVENTS = Event._meta.db_table
 _LIVE = LiveEvent._meta.db_table
+_JOBS = Job._meta.db_table
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,18 @@ class Position:
 
 @dataclass(frozen=True)
 class EventRow:
-    """One event as stored; `durable` ones have ids that clients resume by."""
+    """One event as stored; `durable` ones have ids that clients resume by.
+
+    `job` is the hexadecimal id of its job, or ""; `key_prefix` the key that made a job of nobody.
+    """
 
     id: int
     durable: bool
     kind: str
     owner_id: int | None
+    key_prefix: str | None
     public: bool
-    job_id: str | None
+    job: str
     payload: dict[str, Any]
 
 
@@ -55,8 +60,11 @@ class Tail(Protocol):
     def after(self, position: Position) -> Sequence[EventRow]:
         """Return up to BATCH rows of each table, durable ones first, each in the order of ids."""
 
-    def wait(self) -> None:
-        """Return when there may be new rows; false alarms are allowed, silence is bounded."""
+    def wait(self, seconds: float = IDLE_SECONDS) -> bool:
+        """Return when there may be new rows, or after a time; tell which of the two.
+
+        False alarms are allowed.
+        """
 
     def close(self) -> None: ...
 
@@ -69,19 +77,24 @@ def _newest() -> str:
 
 
 def _after(table: str, mark: str) -> str:
-    columns = "id, kind, owner_id, public, job_id, payload"
-    return f"SELECT {columns} FROM {table} WHERE id > {mark} ORDER BY id LIMIT {BATCH}"
+    return (
+        "SELECT e.id, e.kind, e.owner_id, j.api_key_id, e.public, e.job_id, e.payload"
+        f" FROM {table} e"
+        f" LEFT JOIN {_JOBS} j ON j.id = e.job_id AND j.owner_id IS NULL"
+        f" WHERE e.id > {mark} ORDER BY e.id LIMIT {BATCH}"
+    )
 
 
 def _row(durable: bool, found: Sequence[Any]) -> EventRow:
-    number, kind, owner_id, public, job_id, payload = found
+    number, kind, owner_id, key_prefix, public, job_id, payload = found
     return EventRow(
         id=number,
         durable=durable,
         kind=kind,
         owner_id=owner_id,
+        key_prefix=key_prefix,
         public=bool(public),
-        job_id=None if job_id is None else str(job_id),
+        job="" if job_id is None else str(job_id).replace("-", ""),
         payload=json.loads(payload) if isinstance(payload, str) else payload,
     )
 
@@ -113,13 +126,15 @@ class SqliteTail(_SqlTail):
         )
         self._version = -1
 
-    def wait(self) -> None:
-        deadline = time.monotonic() + IDLE_SECONDS
-        while time.monotonic() < deadline:
+    def wait(self, seconds: float = IDLE_SECONDS) -> bool:
+        deadline = time.monotonic() + seconds
+        while True:
             version = self._database.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version:
                 self._version = version
-                return
+                return True
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(POLL_SECONDS)
 
 
@@ -134,9 +149,8 @@ class PostgresTail(_SqlTail):
         self._database = wrapper.connection
         self._database.execute(f"LISTEN {NOTIFY_CHANNEL}")
 
-    def wait(self) -> None:
-        for _ in self._database.notifies(timeout=IDLE_SECONDS, stop_after=1):
-            pass
+    def wait(self, seconds: float = IDLE_SECONDS) -> bool:
+        return any(True for _ in self._database.notifies(timeout=seconds, stop_after=1))
 
 
 def open_tail() -> Tail:

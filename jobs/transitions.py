@@ -5,7 +5,7 @@ that lost does nothing more. "Lease-fenced" ones are called by a lane right afte
 statement in the same transaction (protocol rules 2 and 11).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.choices import FINAL, Outcome, Status
-from jobs.models import Attempt, Job, JobProgress
+from jobs.models import Attempt, Job, JobProgress, hold_queue
 from jobs.signals import attempt_cancelled, job_waiting
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "adopt",
     "announce_waiting",
     "cancel",
+    "cancel_pending",
     "claim",
     "clear",
     "complete",
@@ -77,9 +78,10 @@ def announce_waiting(job: Job) -> None:
 def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
     """Give a pending job to a server and open its attempt. Lease-fenced (protocol rule 1)."""
     _in_transaction()
+    hold_queue(shared=True)
     now = timezone.now()
     # Asked again here: since the lane chose it, the job may have been cancelled and retried, sent
-    # to another server, or put off.
+    # to another server, or put off, or the queue paused.
     due = Job.objects.due(now).filter(target_server_alias__in=["", server_alias])
     won = due.filter(pk=job_id).update(
         status=Status.PROCESSING,
@@ -98,6 +100,7 @@ def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
     attempt = Attempt.objects.create(
         job=job,
         server_alias=server_alias,
+        api_key_prefix=job.api_key_id or "",
         number=job.attempts.count() + 1,
         lane=lane,
         created_at=now,
@@ -276,6 +279,40 @@ def cancel(job_id: UUID) -> bool:
     JobProgress.objects.filter(job=job).delete()
     _status_event(job)
     return True
+
+
+def cancel_pending(job_ids: Sequence[UUID]) -> int:
+    """Cancel those of these jobs that still wait, in few statements; return how many.
+
+    A waiting job has no open attempt, so there is nothing to clean up at a backend.
+    """
+    _in_transaction()
+    waiting = Job.objects.filter(pk__in=job_ids, status=Status.PENDING, deleted_at__isnull=True)
+    # In one order everywhere, so that two who lock the same rows never wait for each other.
+    jobs = list(waiting.select_for_update().order_by("pk").only("pk", "owner_id"))
+    now = timezone.now()
+    won = Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.PENDING).update(
+        status=Status.CANCELLED, finished_at=now, updated_at=now
+    )
+    if won != len(jobs):
+        raise RuntimeError("a row that was read under the lock changed")
+    events.emit_for_jobs(
+        "job.status",
+        [
+            (
+                job,
+                events.JobStatus(
+                    job=str(job.pk),
+                    status=Status.CANCELLED,
+                    attempt=None,
+                    server_alias=None,
+                    error=None,
+                ),
+            )
+            for job in jobs
+        ],
+    )
+    return won
 
 
 def retry(job_id: UUID) -> bool:

@@ -13,13 +13,16 @@ from apikeys.actors import Actor
 from jobs import services
 from jobs.cards import cards
 from jobs.choices import Status
-from jobs.models import Job
+from jobs.models import Job, QueueSettings
+from jobs.narrowing import Wanted
 from jobs.querysets import JobQuerySet
 from jobs.replay import standing
+from jobs.services import queue as whole_queue
+from mobilesd.errors import Problem
 from mobilesd.http.pages import acted, go_to
 from mobilesd.http.paging import PageRequest, paginate
 
-__all__ = ["active", "cancel", "delete", "done", "ended", "queue", "retry"]
+__all__ = ["active", "cancel", "delete", "done", "ended", "queue", "retry", "switch"]
 
 RUNNING_SHOWN = 20
 WAITING_SHOWN = 30
@@ -42,12 +45,14 @@ def _active(request: HttpRequest) -> dict[str, Any]:
         "waiting": shown,
         "waiting_count": count,
         "waiting_more": count - len(shown),
+        "switches": QueueSettings.current(),
     }
 
 
 def _finished(request: HttpRequest, statuses: list[Status], limit: int) -> dict[str, Any]:
     wanted = PageRequest.read({"limit": str(limit), "cursor": request.GET.get("cursor", "")})
-    page = paginate(_jobs(request).filter(status__in=statuses), wanted)
+    jobs, *more = Wanted(Actor.of_user(request.user), statuses).parts()
+    page = paginate(jobs, wanted, *more)
     return {
         "cards": cards(page.rows),
         "next_cursor": page.next_cursor,
@@ -99,6 +104,24 @@ def ended(request: HttpRequest) -> HttpResponse:
 def done(request: HttpRequest) -> HttpResponse:
     """Show what is completed, from a cursor on."""
     return render(request, "jobs/_done.html", {"done": _done(request)})
+
+
+@login_required
+@require_POST
+def switch(request: HttpRequest) -> HttpResponse:
+    """Pause the queue or let it go on, or one app type in it."""
+    if not request.user.is_staff:
+        raise Problem(
+            "Only staff may pause the queue.",
+            error="scope_missing",
+            hint="Ask somebody who administrates this MobileSD.",
+        )
+    app_type = request.POST.get("app_type", "")
+    if request.POST.get("to") == "pause":
+        whole_queue.pause(app_type=app_type)
+        return acted(request, "Paused. What is being made is finished.", reverse("queue"))
+    whole_queue.resume(app_type=app_type)
+    return acted(request, "The queue goes on.", reverse("queue"))
 
 
 @login_required

@@ -4,19 +4,21 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobilesd.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-django_application = get_asgi_application()  # before anything imports models
+django.setup(set_prefix=False)  # before anything imports models
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 
+from mobilesd.http.handler import PooledHandler
+from mobilesd.http.holding import Holding
 from mobilesd.routing import websocket_urlpatterns
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": Holding(PooledHandler()),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
         ),

@@ -9,7 +9,13 @@ from django.db import connections
 
 from mobilesd import sqlite
 
-__all__ = ["check_data_folder", "check_durability", "check_ports", "check_sqlite"]
+__all__ = [
+    "check_data_folder",
+    "check_durability",
+    "check_ports",
+    "check_rate_limits",
+    "check_sqlite",
+]
 
 
 @register()
@@ -39,15 +45,17 @@ def check_sqlite(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_ports(**_: Any) -> list[CheckMessage]:
-    """Name each port of the jobs app that no other app has filled."""
-    from jobs.ports import ports
+    """Name each port of the lower apps that no other app has filled."""
+    from apikeys.ports import ports as of_keys
+    from jobs.ports import ports as of_jobs
 
     return [
         Error(
-            f"Nothing has filled jobs.ports.ports.{name}.",
+            f"Nothing has filled {app}.ports.ports.{name}.",
             hint="An app that fills it is missing in INSTALLED_APPS.",
             id="mobilesd.E002",
         )
+        for app, ports in (("apikeys", of_keys), ("jobs", of_jobs))
         for name in ports.empty()
     ]
 
@@ -70,6 +78,22 @@ def check_data_folder(**_: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def check_rate_limits(**_: Any) -> list[CheckMessage]:
+    """Refuse a set-up in which each of several web processes would count for itself."""
+    backend = settings.CACHES[settings.RATELIMIT_USE_CACHE]["BACKEND"]
+    if settings.EMBEDDED or not backend.endswith("locmem.LocMemCache"):
+        return []
+    return [
+        Error(
+            "With PostgreSQL there can be several web processes, and each would count the"
+            " requests of a key in its own memory: its limit would be no limit.",
+            hint="Set MOBILESD_REDIS_URL, so that they count in one place.",
+            id="mobilesd.E005",
+        )
+    ]
 
 
 @register(Tags.database)

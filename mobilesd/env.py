@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +13,7 @@ __all__ = [
     "choice",
     "database_url",
     "integer",
+    "networks",
     "number",
     "path",
     "secret",
@@ -86,6 +88,19 @@ def strings(name: str, default: Sequence[str] = ()) -> list[str]:
     if value is None:
         return list(default)
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Return the addresses and networks of a comma-separated list; default: none."""
+    found = []
+    for part in strings(name):
+        try:
+            found.append(ip_network(part, strict=False))
+        except ValueError:
+            raise _refuse(
+                name, f"must hold addresses or networks such as 10.0.0.0/8, not {part!r}"
+            ) from None
+    return found
 
 
 def choice(name: str, default: str, allowed: Sequence[str]) -> str:

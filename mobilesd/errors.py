@@ -111,6 +111,11 @@ CATALOGUE: Mapping[str, ErrorKind] = {
     "not_acceptable": ErrorKind(
         406, "The answer can't have the form that Accept asks for.", "Accept application/json."
     ),
+    "request_timeout": ErrorKind(
+        408,
+        "The request came in too slowly, or not at all.",
+        "Send it again over a better connection; smaller pictures help.",
+    ),
     "payload_too_large": ErrorKind(
         413,
         "The body, or a part of it, is too large.",
@@ -134,6 +139,19 @@ CATALOGUE: Mapping[str, ErrorKind] = {
         409,
         "The job is in a state that does not allow this.",
         "Look at the job again: it may have changed meanwhile.",
+    ),
+    "webhook_off": ErrorKind(
+        409,
+        "The webhook is switched off, so nothing is sent to it.",
+        "Switch it on first: PATCH it with is_active true.",
+    ),
+    "limit_reached": ErrorKind(
+        409, "There are as many of these as there may be.", "Remove one that is not needed."
+    ),
+    "key_operation_conflict": ErrorKind(
+        409,
+        "The API key is in a state that does not allow this.",
+        "Look at the key again: it may have been revoked or rotated meanwhile.",
     ),
     "server_not_ready": ErrorKind(
         409,

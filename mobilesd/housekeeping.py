@@ -24,16 +24,20 @@ def run() -> None:
 
 def _parts() -> Sequence[Callable[[], object]]:
     # Imported here: `up` and the web process only name this module's task.
+    from apikeys import access_log
     from gallery.collector import collect_images
     from jobs import events
     from jobs.inputs import collect_inputs
     from jobs.purge import forget_idempotency_keys, purge_deleted
+    from jobs.webhooks.retention import forget_deliveries
 
     # Rows first: files are free only when no row needs them any more.
     return (
         purge_deleted,
         forget_idempotency_keys,
         events.prune,
+        forget_deliveries,
+        access_log.prune,
         _forget_failed_tasks,
         _forget_sessions,
         collect_images,

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mobilesd import env
+from mobilesd.schema.configuration import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from mobilesd.secrets_file import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -20,6 +21,8 @@ PUBLIC_URL = env.url("MOBILESD_PUBLIC_URL")
 if PUBLIC_URL:
     ALLOWED_HOSTS.append(str(urlsplit(PUBLIC_URL).hostname))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+# Only these may say in X-Forwarded-For where a request comes from.
+TRUSTED_PROXIES = env.networks("MOBILESD_TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -34,6 +37,8 @@ INSTALLED_APPS = [
     "django_q",
     "rest_framework",
     "rest_framework_api_key",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "apikeys",
     "jobs",
     "models_catalog",
@@ -46,6 +51,7 @@ MIDDLEWARE = [
     "mobilesd.http.request_ids.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apikeys.middleware.AccessMiddleware",  # before all that may refuse a request
     "mobilesd.http.pages.PageMiddleware",  # before anything that reads a form
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -99,25 +105,29 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Cache and live events ----------------------------------------------------------------
 REDIS_URL = env.url("MOBILESD_REDIS_URL", schemes=("redis", "rediss", "unix"))
+CACHES: dict[str, dict[str, Any]]
 if REDIS_URL:
     CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     }
-    CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL]},
-        }
-    }
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-    CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "jobs.layer.LocalChannelLayer",
-            # A slow socket drops progress, never the page's whole stream (design §9).
-            "CONFIG": {"capacity": 500},
-        }
-    }
+
+# Counters must not make room for each other: LocMemCache drops the least used third when it is
+# full, which here are those of past minutes. A minute can't use more than 40,000 of them.
+CACHES["ratelimit"] = {
+    **CACHES["default"],
+    **({} if REDIS_URL else {"LOCATION": "ratelimit", "OPTIONS": {"MAX_ENTRIES": 65_536}}),
+}
+RATELIMIT_USE_CACHE = "ratelimit"
+RATELIMIT_IP_META_KEY = "mobilesd.http.addresses.client_address"
+# E003 calls memory "not a shared cache", W001 knows django_redis only. Both are right in general;
+# mobilesd.E005 refuses exactly the set-up in which memory would count wrongly.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
+
+# --- Access log ---------------------------------------------------------------------------
+ACCESS_LOG_DAYS = env.integer("MOBILESD_ACCESS_LOG_DAYS", 30, 1, 3650)
+ACCESS_LOG_WRITER = True  # the tests write it themselves, in their own transactions
 
 # --- Background work ----------------------------------------------------------------------
 LANES = env.integer("MOBILESD_LANES", 2, 1, 64)
@@ -129,6 +139,10 @@ PROBE_SECONDS = env.number("MOBILESD_PROBE_SECONDS", 10, 0.2, 600)
 PROBE_WAIT_SECONDS = env.number("MOBILESD_PROBE_WAIT_SECONDS", 30, 1, 3600)
 # The stop flag of lanes is one of this start only: a later start must not see an old one.
 BOOT_ID = env.text("MOBILESD_BOOT_ID")
+
+# Webhooks reach the internet and the LAN, but not this machine and what is bound to its link
+# (169.254.169.254 tells a cloud's secrets), unless whoever runs it says so.
+WEBHOOK_ALLOW_LOCAL = env.boolean("MOBILESD_WEBHOOK_ALLOW_LOCAL", False)
 
 # Meant for tasks that are retried after a time-out; lanes have neither (see below).
 warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
@@ -168,14 +182,21 @@ REST_FRAMEWORK = {
         "apikeys.authentication.PageSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.ScopePermission"],
+    "DEFAULT_THROTTLE_CLASSES": ["apikeys.limits.KeyThrottle"],
     "DEFAULT_PARSER_CLASSES": ["mobilesd.http.codec.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["mobilesd.http.codec.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mobilesd.http.browsable.JsonUnlessBrowsed",
+    "URL_FORMAT_OVERRIDE": None,  # `format` is a parameter like any other that is not known
     "EXCEPTION_HANDLER": "mobilesd.http.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# So long may a connection be silent, and so long may headers take (mobilesd/serving.py).
+PATIENCE_SECONDS = env.number("MOBILESD_PATIENCE_SECONDS", 60, 0.2, 3600)
 # Bodies are bounded by StrictJSONParser with a JSON answer; Django's own limit would be a page.
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
+# What an extension may count on to understand this MobileSD (GET /api/v2/whoami).
+MINIMUM_EXTENSION_VERSION = "0.1.0"
 DEFAULT_APP_TYPE = "forge"
 DISPATCHERS = {"forge": "dispatch.dispatchers.forge.ForgeDispatcher"}
 

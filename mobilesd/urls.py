@@ -5,11 +5,14 @@ from django.urls import include, path, re_path
 
 from mobilesd import health
 from mobilesd.http.problems import unknown_api_path
+from mobilesd.schema import documents
 
 urlpatterns = [
     path("status", health.status),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("api/schema/", documents.schema, name="api-schema"),
+    path("api/docs/", documents.docs, name="api-docs"),
     path("", include("jobs.urls")),
     path("", include("dispatch.urls")),
     path("", include("gallery.urls")),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
-from django.core.cache import cache
+from django.core.cache import cache, caches
 
 _PLAIN_STATIC = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
@@ -13,6 +13,8 @@ def pytest_configure() -> None:
     """Replace what costs time or needs a collected build, before anything has used it."""
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     django_settings.STORAGES = {**django_settings.STORAGES, "staticfiles": _PLAIN_STATIC}
+    # A thread would write into the database of another test, or wait for this one's transaction.
+    django_settings.ACCESS_LOG_WRITER = False
 
 
 @pytest.fixture(scope="session")
@@ -39,5 +41,9 @@ def data_dir(settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for made in (folder, settings.RUN_DIR, settings.STATIC_ROOT):
         made.mkdir(exist_ok=True)
     monkeypatch.setenv("MOBILESD_DATA_DIR", str(folder))
+    from apikeys.access_log import access_log  # its models can't be loaded before Django is
+
     cache.clear()
+    caches["ratelimit"].clear()
+    access_log.discard()
     return folder

@@ -67,6 +67,7 @@ def attempt(of: Job | None = None, **fields: Any) -> Attempt:
     """Make an open attempt (of a processing job, unless told); `ended_at` closes it."""
     parent = of or job(Status.PROCESSING, server_alias=fields.get("server_alias", "a"))
     fields.setdefault("server_alias", parent.server_alias or "a")
+    fields.setdefault("api_key_prefix", parent.api_key_id or "")
     fields.setdefault("number", parent.attempts.count() + 1)
     fields.setdefault("lane", uuid.uuid4())
     fields.setdefault("created_at", timezone.now() - timedelta(seconds=1))

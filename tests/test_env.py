@@ -35,6 +35,7 @@ PARSERS = {
     "database_url": lambda: env.database_url(NAME),
     "text": lambda: env.text(NAME, "default"),
     "strings": lambda: env.strings(NAME, ["x"]),
+    "networks": lambda: env.networks(NAME),
     "path": lambda: env.path(NAME, Path("/default")),
     "secret": lambda: env.secret(NAME),
 }

@@ -11,6 +11,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # The library's own primary key holds the hash; everything refers to keys by their prefix.
+        migrations.RunSQL(
+            "UPDATE apikeys_apikey SET id = prefix WHERE id <> prefix", migrations.RunSQL.noop
+        ),
         migrations.AddField(
             model_name='apikey',
             name='allowed_app_types',
@@ -62,10 +66,11 @@ class Migration(migrations.Migration):
                 ('user_agent', models.CharField(blank=True, default='', max_length=200)),
                 ('source_info', models.CharField(blank=True, default='', max_length=200)),
                 ('request_id', models.CharField(max_length=64)),
+                ('times', models.PositiveIntegerField(default=1, help_text='So many refusals at once, of which this is the last.')),
             ],
             options={
                 'verbose_name_plural': 'accesses',
-                'indexes': [models.Index(fields=['at'], name='access_at'), models.Index(fields=['key_prefix', 'at'], name='access_key_at')],
+                'indexes': [models.Index(fields=['at'], name='access_at'), models.Index(fields=['key_prefix', 'at'], name='access_key_at'), models.Index(fields=['method', 'at'], name='access_method_at'), models.Index(condition=models.Q(('status__gte', 400)), fields=['at'], name='access_errors_at')],
             },
         ),
         migrations.CreateModel(

@@ -23,12 +23,21 @@ class Access(models.Model):
     user_agent = models.CharField(max_length=200, blank=True, default="")
     source_info = models.CharField(max_length=200, blank=True, default="")
     request_id = models.CharField(max_length=64)
+    times = models.PositiveIntegerField(
+        default=1,
+        help_text="So many refusals at once, of which this is the last.",
+    )
 
     class Meta:
         verbose_name_plural = "accesses"
         indexes = [
             models.Index(fields=["at"], name="access_at"),
             models.Index(fields=["key_prefix", "at"], name="access_key_at"),
+            models.Index(fields=["method", "at"], name="access_method_at"),
+            # Errors are rare among a million lines: to find them must not read the others.
+            models.Index(
+                fields=["at"], condition=models.Q(status__gte=400), name="access_errors_at"
+            ),
         ]
 
     def __str__(self) -> str:

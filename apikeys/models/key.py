@@ -1,24 +1,23 @@
 """API keys: a prefix that may be shown and a secret that is stored hashed only."""
 
+from datetime import datetime
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
 from django.conf import settings
 from django.db import models
-from rest_framework_api_key.models import AbstractAPIKey
+from django.utils import timezone
+from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
+
+from apikeys.scopes import DEFAULT_SCOPES, SCOPES
+
+if TYPE_CHECKING:
+    from apikeys.actors import Actor
 
 __all__ = ["DEFAULT_RATE", "DEFAULT_SCOPES", "SCOPES", "ApiKey", "default_scopes"]
 
-SCOPES = (
-    "jobs:read",
-    "jobs:write",
-    "jobs:all",
-    "servers:read",
-    "images:read",
-    "images:write",
-    "models:read",
-    "models:write",
-    "admin",
-)
 DEFAULT_RATE = 120
-DEFAULT_SCOPES = ("jobs:read", "jobs:write", "servers:read", "images:read", "models:read")
 
 
 def default_scopes() -> list[str]:
@@ -26,8 +25,39 @@ def default_scopes() -> list[str]:
     return list(DEFAULT_SCOPES)
 
 
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def visible_to(self, actor: "Actor") -> Self:
+        """Keep the keys that this actor may see, and so change."""
+        if actor.sees_all_keys:
+            return self.all()
+        if actor.user_id is not None:
+            return self.filter(owner_id=actor.user_id)
+        return self.none()
+
+
+class ApiKeyManager(BaseAPIKeyManager.from_queryset(ApiKeyQuerySet)):  # type: ignore[misc]
+    """Makes keys whose primary key is their prefix.
+
+    The library's own is prefix and hash: it would stand in the addresses of the admin's pages.
+    """
+
+    def assign_key(self, obj: Any) -> str:
+        """Give a new key its prefix and hash; return `P.S`, which is stored nowhere."""
+        token: str = super().assign_key(obj)
+        obj.id = obj.prefix
+        return token
+
+
+@lru_cache(maxsize=512)
+def _networks(allowed: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(text) for text in allowed)
+
+
 class ApiKey(AbstractAPIKey):
-    """A key for programs; without an owner it belongs to the installation."""
+    """A key for programs; without an owner it belongs to the installation.
+
+    Its public id is its prefix, which it keeps for life: jobs are tied to it.
+    """
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -65,6 +95,8 @@ class ApiKey(AbstractAPIKey):
     previous_until = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
+
     class Meta(AbstractAPIKey.Meta):
         verbose_name = "API key"
         verbose_name_plural = "API keys"
@@ -72,3 +104,33 @@ class ApiKey(AbstractAPIKey):
     def has_scope(self, scope: str) -> bool:
         """Tell whether the key may do this; `admin` includes all scopes."""
         return scope in self.scopes or "admin" in self.scopes
+
+    def knows(self, token: str, now: datetime) -> bool:
+        """Tell whether `P.S` holds this key's secret, or that before during a grace time."""
+        verify = type(self).objects.key_generator.verify
+        if verify(token, self.hashed_key):
+            return True
+        grace = self.previous_until is not None and self.previous_until > now
+        return grace and bool(self.previous_hash) and verify(token, self.previous_hash)
+
+    def allows_address(self, address: IPv4Address | IPv6Address | None) -> bool:
+        """Tell whether the key may be used from there; None is no address (a Unix socket)."""
+        if not self.allowed_ips:
+            return True
+        networks = _networks(tuple(self.allowed_ips))
+        return address is not None and any(address in network for network in networks)
+
+    @property
+    def state(self) -> str:
+        """Return revoked, expired, off or active."""
+        if self.revoked:
+            return "revoked"
+        if self.expiry_date is not None and self.expiry_date <= timezone.now():
+            return "expired"
+        return "active" if self.is_active else "off"
+
+    def new_secret(self) -> tuple[str, str]:
+        """Return another `P.S` for this prefix, and its hash; nothing is stored."""
+        generator: Any = type(self).objects.key_generator
+        token = f"{self.prefix}.{generator.get_secret_key()}"
+        return token, generator.hash(token)

@@ -1,4 +1,7 @@
-"""Pictures over REST: the list, one picture, its file and its thumbnail."""
+"""Pictures over REST: the list, one picture, its file, its thumbnail, what its file says.
+
+v1 answers flat, v2 in an envelope; files and thumbnails are the same in both.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -11,6 +14,7 @@ from rest_framework.response import Response
 from apikeys.actors import Actor
 from gallery.api.serializers import emit_image
 from gallery.files import image_store
+from gallery.metadata import png_texts
 from gallery.models import Image
 from gallery.querysets import ImageQuerySet
 from gallery.thumbnails import SIZES, thumbnail
@@ -21,7 +25,16 @@ from mobilesd.http.paging import PageRequest, paginate
 from mobilesd.http.times import read_moment
 from mobilesd.http.views import AnyAccept, ApiView
 
-__all__ = ["ImageDetail", "ImageFile", "ImageThumbnail", "Images"]
+__all__ = [
+    "ImageDetail",
+    "ImageDetailV2",
+    "ImageFile",
+    "ImageInfo",
+    "ImageInfoV2",
+    "ImageThumbnail",
+    "Images",
+    "ImagesV2",
+]
 
 READ = "images:read"
 _LATER = ("q", "sort")
@@ -73,10 +86,16 @@ class Images(ApiView):
     required_scopes = {"GET": READ}
 
     def get(self, request: Request) -> Response:
-        visible = Image.objects.visible_to(Actor.of_request(request)).results()
-        images = _filtered(visible, request.query_params)
-        page = paginate(images, PageRequest.read(request.query_params))
-        return Response({**page.counts(), "images": [emit_image(image) for image in page.rows]})
+        return Response(_page(request))
+
+
+class ImagesV2(ApiView):
+    """List pictures, newest first."""
+
+    required_scopes = {"GET": READ}
+
+    def get(self, request: Request) -> Response:
+        return Response({"success": True, **_page(request)})
 
 
 class ImageDetail(ApiView):
@@ -86,6 +105,50 @@ class ImageDetail(ApiView):
 
     def get(self, request: Request, image_id: UUID) -> Response:
         return Response(emit_image(_find(request, image_id)))
+
+
+class ImageDetailV2(ApiView):
+    """Show one picture's parameters."""
+
+    required_scopes = {"GET": READ}
+
+    def get(self, request: Request, image_id: UUID) -> Response:
+        return Response({"success": True, "image": emit_image(_find(request, image_id))})
+
+
+class ImageInfo(ApiView):
+    """Show one picture's parameters, and the texts that its file holds."""
+
+    required_scopes = {"GET": READ}
+
+    def get(self, request: Request, image_id: UUID) -> Response:
+        return Response(_with_metadata(_find(request, image_id)))
+
+
+class ImageInfoV2(ApiView):
+    """Show one picture's parameters, and the texts that its file holds."""
+
+    required_scopes = {"GET": READ}
+
+    def get(self, request: Request, image_id: UUID) -> Response:
+        return Response({"success": True, "image": _with_metadata(_find(request, image_id))})
+
+
+def _page(request: Request) -> dict[str, Any]:
+    visible = Image.objects.visible_to(Actor.of_request(request)).results()
+    images = _filtered(visible, request.query_params)
+    page = paginate(images, PageRequest.read(request.query_params))
+    return {**page.counts(), "images": [emit_image(image) for image in page.rows]}
+
+
+def _with_metadata(image: Image) -> dict[str, Any]:
+    """Return the picture with the texts of its file: those of a PNG, none of other formats."""
+    try:
+        texts = png_texts(image_store().path(image.sha256))
+    except FileNotFoundError:
+        raise _file_gone() from None
+    metadata = {"format": image.format, "text": texts.by_keyword, "complete": texts.complete}
+    return {**emit_image(image), "metadata": metadata}
 
 
 class ImageFile(ApiView):

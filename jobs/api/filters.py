@@ -1,53 +1,89 @@
 """Which jobs a list shows, and in which part (contracts/api.md, "Lists" and v2 /jobs)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Q
 from django.http import QueryDict
 
+from apikeys.actors import Actor
+from jobs import wording
 from jobs.choices import Status
-from jobs.querysets import JobQuerySet
+from jobs.models import Job
+from jobs.narrowing import Wanted
 from mobilesd.errors import bad_field
+from mobilesd.http.paging import Page, PageRequest, paginate
+from mobilesd.http.search_paging import Found, paginate_found
 from mobilesd.http.times import read_moment
+from mobilesd.search import Expression, expression, facet
 
-__all__ = ["filter_jobs"]
+__all__ = ["JobFilter", "read_filter"]
 
-_LATER = ("q", "batch")
+MAX_VALUE = 500
+FEW = 300  # jobs that are looked up in the index of words one by one
+_EQUAL = ("app_type", "source_info", "api_key", "server")
 
 
-def filter_jobs(jobs: JobQuerySet, query: QueryDict) -> tuple[JobQuerySet, dict[str, Any]]:
-    """Return the jobs that match the query's filters, and the filters as they were understood.
+@dataclass(frozen=True)
+class JobFilter:
+    """What is asked for, and `used`: how each filter was understood, for the answer."""
 
-    Raises InvalidInput that names the filter.
+    wanted: Wanted
+    used: dict[str, Any]
+    words: Expression | None = None
+
+    def page(self, part: PageRequest) -> Page[Job]:
+        """Return a part of the list."""
+        if self.words is None:
+            jobs, *more = self.wanted.parts()
+            return paginate(jobs, part, *more)
+        found = self._found(self.words)
+        if not found.told and (few := self.wanted.few_ranks(FEW)) is not None:
+            return paginate(found.at(wording.INDEX.among(found.expression, few)), part)
+        return paginate_found(found, part)
+
+    def _found(self, words: Expression) -> Found[Job]:
+        # The server changes while a job runs, as its status does: the index of words, which is
+        # written once, knows neither.
+        told = {name: value for name, value in self.wanted.equal.items() if name != "server"}
+        facets = [facet(*item) for item in told.items()]
+        return Found(
+            rows=self.wanted.unindexed(),
+            text="text",
+            index=wording.INDEX,
+            expression=words.within([*facets, *wording.facets_of(self.wanted.actor)]),
+            created_after=self.wanted.created_after,
+            created_before=self.wanted.created_before,
+            told=not self.wanted.statuses and "server" not in self.wanted.equal,
+        )
+
+
+def read_filter(query: QueryDict, actor: Actor) -> JobFilter:
+    """Read the filters of a list; raise InvalidInput that names the wrong one.
+
+    A parameter that is no filter is ignored, and missing in `used`.
     """
-    for name in _LATER:
-        if query.get(name):
-            raise bad_field(
-                name, "is not supported by this version of MobileSD.", error="unsupported_parameter"
-            )
     used: dict[str, Any] = {}
     statuses = _statuses(query.getlist("status"))
     if statuses:
         used["status"] = statuses
-        jobs = jobs.filter(status__in=statuses)
-    for name, field in (
-        ("app_type", "app_type"),
-        ("source_info", "source_info"),
-        ("api_key", "api_key"),
-    ):
-        if value := _value(query, name):
-            used[name] = value
-            jobs = jobs.filter(**{field: value})
-    if alias := _value(query, "server"):
-        used["server"] = alias
-        jobs = jobs.filter(Q(server_alias=alias) | Q(server_alias="", target_server_alias=alias))
-    for name, lookup in (("created_after", "created_at__gt"), ("created_before", "created_at__lt")):
-        if text := _value(query, name):
-            moment = read_moment(name, text)
-            used[name] = moment
-            jobs = jobs.filter(**{lookup: moment})
-    return jobs, used
+    equal: dict[str, Any] = {name: value for name in _EQUAL if (value := _value(query, name))}
+    if batch := _value(query, "batch"):
+        equal["batch"] = _uuid("batch", batch)
+    used |= equal
+    moments = {
+        name: read_moment(name, text)
+        for name in ("created_after", "created_before")
+        if (text := _value(query, name))
+    }
+    used |= moments
+    words = None
+    if text := (query.get("q") or "").strip():
+        words = expression(text)
+        used["q"] = text
+    wanted = Wanted(actor=actor, statuses=statuses, equal=equal, **moments)
+    return JobFilter(wanted, used, words)
 
 
 def _statuses(given: Iterable[str]) -> list[str]:
@@ -62,6 +98,13 @@ def _statuses(given: Iterable[str]) -> list[str]:
 
 def _value(query: QueryDict, name: str) -> str:
     value = (query.get(name) or "").strip()
-    if "\x00" in value or len(value) > 500:
+    if "\x00" in value or len(value) > MAX_VALUE:
         raise bad_field(name, "can't be searched for.")
     return value
+
+
+def _uuid(name: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise bad_field(name, f"must be a UUID, not {text[:40]!r}.") from None

@@ -6,6 +6,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
+from apikeys.limits import Bucket
+from apikeys.middleware import tell_source
 from jobs import services
 from jobs.api.orders import read_order
 from jobs.ports import ports
@@ -21,9 +23,12 @@ class GenerateV1(ApiView):
     """Submit a job: 202 with its id."""
 
     required_scopes = {"POST": WRITE}
+    rate_bucket = Bucket.SUBMISSIONS
 
     def post(self, request: Request) -> Response:
-        done = services.submit(read_order(json_object(request)), Actor.of_request(request))
+        order = read_order(json_object(request))
+        tell_source(request, order.source_info)
+        done = services.submit(order, Actor.of_request(request))
         job_id = str(done.job.pk) if done.job is not None else None
         deleted = {"deleted": True} if done.deleted else {}
         return Response({"mobilesd_job_id": job_id, **deleted}, status=_submitted(done))
@@ -33,9 +38,12 @@ class GenerateV2(ApiView):
     """Submit a job: 202 with its place, or 200 with the job of the same idempotency key."""
 
     required_scopes = {"POST": WRITE}
+    rate_bucket = Bucket.SUBMISSIONS
 
     def post(self, request: Request) -> Response:
-        done = services.submit(read_order(json_object(request)), Actor.of_request(request))
+        order = read_order(json_object(request))
+        tell_source(request, order.source_info)
+        done = services.submit(order, Actor.of_request(request))
         return Response(_submission(done), status=_submitted(done))
 
 

@@ -6,10 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
-from jobs.api.filters import filter_jobs
+from jobs.api.filters import read_filter
 from jobs.api.serializers import emit_jobs
-from jobs.models import Job
-from mobilesd.http.paging import PageRequest, paginate
+from mobilesd.http.paging import PageRequest
 from mobilesd.http.views import ApiView
 
 __all__ = ["JobsV1", "JobsV2"]
@@ -19,10 +18,9 @@ READ = "jobs:read"
 
 def _page(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the list's fields and the filters that were used."""
-    visible = Job.objects.visible_to(Actor.of_request(request)).listed()
-    jobs, used = filter_jobs(visible, request.query_params)
-    page = paginate(jobs, PageRequest.read(request.query_params))
-    return {**page.counts(), "jobs": emit_jobs(page.rows)}, used
+    asked = read_filter(request.query_params, Actor.of_request(request))
+    page = asked.page(PageRequest.read(request.query_params))
+    return {**page.counts(), "jobs": emit_jobs(page.rows)}, asked.used
 
 
 class JobsV1(ApiView):

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from jobs.infotext.order import with_infotext
 from jobs.services import Order
 from mobilesd.errors import bad_field
 from mobilesd.http.times import read_moment
 
-__all__ = ["read_order"]
+__all__ = ["kind_of", "read_order", "read_patch"]
 
 _KNOWN = {
     "target_server_alias",
     "generation_params",
+    "generation_info_raw",
     "app_type",
     "source_info",
     "priority",
@@ -23,35 +25,30 @@ _KNOWN = {
 }
 # In the contract, but not built: taking them would drop what they mean.
 _LATER = {
-    "generation_info_raw",
     "workflow",
     "template",
     "depends_on",
-    "bulk_quantity",
-    "variations",
 }
+# Of another address: ignoring them would make one job where many are meant.
+_BULK = {"bulk_quantity", "variations"}
 _MAX_UNKNOWN_SHOWN = 20
+_TEXTS = ("target_server_alias", "source_info", "lane")
+_MOMENTS = ("not_before", "deadline")
+_PATCHED = {*_TEXTS, *_MOMENTS, "priority", "generation_params"}
 
 
 def read_order(body: Mapping[str, Any]) -> Order:
     """Read the body of v1's and v2's generate; raise InvalidInput that names the field."""
-    for name in sorted(name for name in _LATER if body.get(name)):
+    for name in sorted(name for name in _LATER | _BULK if body.get(name)):
         raise bad_field(
             name,
             "is not supported by this version of MobileSD.",
             error="unsupported_parameter",
-            hint="Send generation_params, and leave this field out.",
+            hint="Many jobs are submitted to POST /api/v2/generate/bulk."
+            if name in _BULK
+            else "Send generation_params, and leave this field out.",
         )
-    if "generation_params" not in body:
-        raise bad_field(
-            "generation_params",
-            "is missing.",
-            error="missing_required_field",
-            hint='Send at least {"generation_params": {"positive_prompt": "…"}}.',
-        )
-    params = body["generation_params"]
-    if not isinstance(params, dict):
-        raise bad_field("generation_params", f"must be an object, not {_kind(params)}.")
+    params, warnings = _params(body)
     given = {name: value for name, value in body.items() if name in _KNOWN}
     return Order(
         generation_params=params,
@@ -64,8 +61,57 @@ def read_order(body: Mapping[str, Any]) -> Order:
         deadline=_moment(given, "deadline"),
         idempotency_key=_text(given, "idempotency_key"),
         received=body,
-        warnings=tuple(_unknown(body)),
+        warnings=(*_unknown(body), *warnings),
     )
+
+
+def read_patch(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what is to be changed of a job: fields of its order, and parameters.
+
+    An empty text takes source_info, not_before or deadline away, as null does with the server.
+    Raises InvalidInput that names the field; nothing is ignored.
+    """
+    given = dict(body)
+    for name in given:
+        if name not in _PATCHED:
+            raise bad_field(
+                name[:60],
+                "can't be changed.",
+                f"These can: {', '.join(sorted(_PATCHED))}.",
+                error="unsupported_parameter",
+            )
+    params = given.pop("generation_params", {})
+    if not isinstance(params, dict):
+        raise bad_field("generation_params", f"must be an object, not {kind_of(params)}.")
+    if not given and not params:
+        raise bad_field(
+            "generation_params", "or another field is missing.", error="missing_required_field"
+        )
+    if given.get("target_server_alias", "") is None:
+        given["target_server_alias"] = ""
+    changes: dict[str, Any] = {name: _text(given, name) for name in _TEXTS if name in given}
+    changes |= {name: _moment(given, name) for name in _MOMENTS if name in given}
+    if "priority" in given:
+        changes["priority"] = _whole(given, "priority", 5)
+    return changes, params
+
+
+def _params(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what is to be made, from parameters, an infotext, or both; and warnings."""
+    infotext = body.get("generation_info_raw", "")
+    if not isinstance(infotext, str):
+        raise bad_field("generation_info_raw", f"must be a text, not {kind_of(infotext)}.")
+    if "generation_params" not in body and not infotext:
+        raise bad_field(
+            "generation_params",
+            "is missing.",
+            error="missing_required_field",
+            hint='Send at least {"generation_params": {"positive_prompt": "…"}}.',
+        )
+    params = body.get("generation_params", {})
+    if not isinstance(params, dict):
+        raise bad_field("generation_params", f"must be an object, not {kind_of(params)}.")
+    return with_infotext(infotext, params) if infotext else (params, ())
 
 
 def _unknown(body: Mapping[str, Any]) -> list[str]:
@@ -80,7 +126,8 @@ def _unknown(body: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what kind of JSON a value is, for a sentence that says what it must be instead."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
     return names.get(type(value), "a list" if isinstance(value, list) else "an object")
 
@@ -88,14 +135,14 @@ def _kind(value: Any) -> str:
 def _text(given: Mapping[str, Any], name: str) -> str:
     value = given.get(name, "")
     if not isinstance(value, str):
-        raise bad_field(name, f"must be a text, not {_kind(value)}.")
+        raise bad_field(name, f"must be a text, not {kind_of(value)}.")
     return value.strip()
 
 
 def _whole(given: Mapping[str, Any], name: str, default: int) -> int:
     value = given.get(name, default)
     if type(value) is not int:
-        raise bad_field(name, f"must be a whole number, not {_kind(value)}.")
+        raise bad_field(name, f"must be a whole number, not {kind_of(value)}.")
     return value
 
 

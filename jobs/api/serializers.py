@@ -70,7 +70,7 @@ def _fixed(job: Job) -> dict[str, Any]:
         "deadline": rfc3339(job.deadline),
         "retry_count": job.attempts_made if not job.is_final else max(0, job.attempts_made - 1),
         "depends_on": [],
-        "batch_id": None,
+        "batch_id": str(job.batch_id) if job.batch_id else None,
         "creation_timestamp": rfc3339(job.created_at),
         "last_updated_timestamp": rfc3339(job.updated_at),
         "started_timestamp": rfc3339(job.started_at),

@@ -2,12 +2,15 @@
 
 from uuid import UUID
 
+from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
 from jobs import services
 from jobs.api.serializers import emit_job
+from jobs.api.waiting import etag_of_job, v2_body, wait_for_change, wait_seconds
+from mobilesd.http.conditional import asks_for_changes, still_has, tag, unchanged
 from mobilesd.http.views import ApiView
 
 __all__ = ["StatusV1", "StatusV2"]
@@ -20,15 +23,29 @@ class StatusV1(ApiView):
 
     required_scopes = {"GET": READ}
 
-    def get(self, request: Request, job_id: UUID) -> Response:
-        return Response(emit_job(services.find(job_id, Actor.of_request(request))))
+    def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
+        emitted = emit_job(services.find(job_id, Actor.of_request(request)))
+        etag = etag_of_job(emitted)
+        return unchanged(etag) if still_has(request, etag) else tag(Response(emitted), etag)
 
 
 class StatusV2(ApiView):
-    """Show one job."""
+    """Show one job, at once or when it has changed.
+
+    With `wait` it is shown when it is not any more what `If-None-Match` names, or what it was when
+    the request came; after `wait` seconds in any case. A job that has ended is shown at once,
+    except to a client that has it as it is.
+    """
 
     required_scopes = {"GET": READ}
 
-    def get(self, request: Request, job_id: UUID) -> Response:
+    def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
+        seconds = wait_seconds(request)
         job = services.find(job_id, Actor.of_request(request))
-        return Response({"success": True, "job": emit_job(job)})
+        emitted = emit_job(job)
+        etag = etag_of_job(emitted)
+        has_it = still_has(request, etag)
+        waits = has_it or not (job.is_final or asks_for_changes(request))
+        if seconds and waits:
+            return wait_for_change(request, job_id, etag=etag, seconds=seconds)
+        return unchanged(etag) if has_it else tag(Response(v2_body(emitted)), etag)

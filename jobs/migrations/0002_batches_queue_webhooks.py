@@ -37,7 +37,20 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='job',
             name='batch',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to='jobs.batch'),
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', db_index=False, to='jobs.batch'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('api_key__isnull', False)), fields=['api_key', 'created_at'], name='job_made_by_key'),
+        ),
+        migrations.AddField(
+            model_name='attempt',
+            name='api_key_prefix',
+            field=models.CharField(blank=True, default='', max_length=16),
+        ),
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(fields=['api_key_prefix', 'ended_at'], name='attempt_key_ended'),
         ),
         migrations.CreateModel(
             name='QueueSettings',
@@ -62,7 +75,10 @@ class Migration(migrations.Migration):
                 ('sealed_secret', models.TextField(editable=False)),
                 ('is_active', models.BooleanField(default=True)),
                 ('last_event_id', models.BigIntegerField(default=0, editable=False)),
+                ('not_before', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('failures_in_row', models.PositiveIntegerField(default=0, editable=False)),
+                ('failing_since', models.DateTimeField(blank=True, editable=False, null=True)),
+                ('off_reason', models.CharField(blank=True, default='', editable=False, max_length=300)),
                 ('created_at', models.DateTimeField()),
                 ('api_key', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='apikeys.apikey', to_field='prefix')),
                 ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -73,6 +89,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('event_id', models.BigIntegerField(null=True)),
+                ('replay_of', models.UUIDField(blank=True, null=True)),
                 ('kind', models.CharField(max_length=32)),
                 ('body', models.TextField()),
                 ('state', models.CharField(choices=[('pending', 'Waits for its turn'), ('delivered', 'Delivered'), ('failed', 'Given up')], default='pending', max_length=16)),
@@ -87,7 +104,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'deliveries',
-                'indexes': [models.Index(condition=models.Q(('state', 'pending')), fields=['due_at'], name='delivery_due'), models.Index(fields=['webhook', 'created_at', 'id'], name='delivery_of_webhook')],
+                'indexes': [models.Index(fields=['webhook', 'state', 'event_id'], name='delivery_state'), models.Index(fields=['webhook', 'created_at', 'id'], name='delivery_of_webhook')],
             },
         ),
     ]

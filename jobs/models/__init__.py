@@ -5,7 +5,8 @@ from jobs.models.batch import Batch
 from jobs.models.event import Epoch, Event, LiveEvent
 from jobs.models.idempotency import Idempotency
 from jobs.models.job import Job, JobInput, JobProgress
-from jobs.models.queue import QueueSettings
+from jobs.models.queue import QueueSettings, hold_queue
+from jobs.models.text import JobText
 from jobs.models.webhook import Delivery, DeliveryState, Webhook
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Job",
     "JobInput",
     "JobProgress",
+    "JobText",
     "LiveEvent",
     "QueueSettings",
     "Webhook",
+    "hold_queue",
 ]

@@ -23,6 +23,8 @@ class Attempt(models.Model):
     token = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     job = models.ForeignKey("jobs.Job", models.CASCADE, related_name="attempts")
     server_alias = models.CharField(max_length=64)
+    # The job's, once more: quotas ask each submission how long a key's attempts ran.
+    api_key_prefix = models.CharField(max_length=16, blank=True, default="")
     number = models.PositiveIntegerField()
     lane = models.UUIDField()
     created_at = models.DateTimeField()
@@ -50,6 +52,7 @@ class Attempt(models.Model):
                 condition=Q(cleared_at__isnull=True),
                 name="attempt_uncleared",
             ),
+            models.Index(fields=["api_key_prefix", "ended_at"], name="attempt_key_ended"),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from jobs.choices import FINAL, Kind, LaneClass, Status
-from jobs.querysets import JobQuerySet
+from jobs.querysets import JobQuerySet, ServerOf
 
 __all__ = ["Job", "JobInput", "JobProgress", "position_now"]
 
@@ -66,7 +66,12 @@ class Job(models.Model):
         db_index=False,
     )
     batch = models.ForeignKey(
-        "jobs.Batch", models.SET_NULL, null=True, blank=True, related_name="jobs"
+        "jobs.Batch",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="jobs",
+        db_index=False,
     )
     source_info = models.CharField(max_length=200, blank=True, default="")
     checkpoint = models.CharField(max_length=500, blank=True, default="")
@@ -99,8 +104,9 @@ class Job(models.Model):
             ),
             # The lists. Partial, so that a count needs the index alone and no row.
             models.Index(fields=["created_at", "id"], name="job_created", condition=_LISTED),
+            # What ends an index below lets a second condition be counted without reading rows.
             models.Index(
-                fields=["status", "created_at", "id"],
+                fields=["status", "created_at", "id", "owner", "api_key", "app_type"],
                 name="job_status_created",
                 condition=_LISTED,
             ),
@@ -113,9 +119,33 @@ class Job(models.Model):
                 condition=_LISTED,
             ),
             models.Index(
-                fields=["api_key", "created_at", "id"],
+                fields=["app_type", "created_at", "id", "owner"],
+                name="job_app_type_created",
+                condition=_LISTED,
+            ),
+            models.Index(
+                fields=["source_info", "created_at", "id", "owner"],
+                name="job_source_created",
+                condition=_LISTED,
+            ),
+            models.Index(
+                ServerOf(),
+                "created_at",
+                "id",
+                "owner",
+                name="job_server_created",
+                condition=_LISTED,
+            ),
+            models.Index(
+                fields=["batch", "created_at", "id"],
+                name="job_batch_created",
+                condition=Q(batch__isnull=False),
+            ),
+            # What a key made: its quota counts the deleted jobs as well (jobs.usage), lists don't.
+            models.Index(
+                fields=["api_key", "created_at", "id", "owner", "deleted_at"],
                 name="job_key_created",
-                condition=_LISTED & Q(owner__isnull=True),
+                condition=Q(api_key__isnull=False),
             ),
             models.Index(
                 fields=["deleted_at"],

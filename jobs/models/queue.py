@@ -2,9 +2,24 @@
 
 from typing import Self
 
-from django.db import models
+from django.db import connection, models
 
-__all__ = ["QueueSettings"]
+__all__ = ["QueueSettings", "hold_queue"]
+
+_ADVISORY_LOCK = 0x6D6F6271  # any constant that nobody else takes
+
+
+def hold_queue(*, shared: bool = False) -> None:
+    """Keep claims (shared) and changes of switches or order (not shared) apart until the commit.
+
+    SQLite has one writer at a time, so there the transaction itself is the lock. On PostgreSQL a
+    claim that read the switches before a pause committed would start a job after its answer.
+    Always before the locks of job rows.
+    """
+    if connection.vendor == "postgresql":
+        suffix = "_shared" if shared else ""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_advisory_xact_lock{suffix}(%s)", [_ADVISORY_LOCK])
 
 
 class QueueSettings(models.Model):

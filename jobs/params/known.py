@@ -24,6 +24,7 @@ PASSED_THROUGH = frozenset(
         "image_cfg_scale",
         "include_init_images",
         "infotext",
+        "infotext_fields",  # ours: what an infotext said besides (jobs.infotext)
         "initial_noise_multiplier",
         "inpainting_mask_invert",
         "latent_mask",

@@ -6,12 +6,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, transitions
+from jobs import events, transitions, wording
 from jobs.choices import Status
 from jobs.models import Job
 from mobilesd.errors import Conflict, NotFound
 
-__all__ = ["cancel", "delete", "find", "retry"]
+__all__ = ["cancel", "delete", "find", "retry", "wrong_state"]
 
 
 def find(job_id: UUID, actor: Actor) -> Job:
@@ -36,7 +36,7 @@ def cancel(job_id: UUID, actor: Actor) -> Job:
         transitions.cancel(job_id)
     job = find(job_id, actor)
     if job.status != Status.CANCELLED:
-        raise _wrong_state(job, f"The job can't be cancelled: it is {_already(job)}.")
+        raise wrong_state(job, f"The job can't be cancelled: it is {_already(job)}.")
     return job
 
 
@@ -56,8 +56,9 @@ def delete(job_id: UUID, actor: Actor) -> Job:
         )
         if hidden:
             events.emit_for_job("job.deleted", job, {"job": str(job_id)})
+            wording.remove([job_id])
     if not hidden:
-        raise _wrong_state(
+        raise wrong_state(
             find(job_id, actor), "The job is being made.", "Cancel it first, then delete it."
         )
     job.refresh_from_db()
@@ -75,7 +76,7 @@ def retry(job_id: UUID, actor: Actor) -> Job:
     job = find(job_id, actor)
     if not queued:
         hint = "Submit it again as a new job." if job.status == Status.COMPLETED else ""
-        raise _wrong_state(job, f"The job can't be retried: it is {_already(job)}.", hint)
+        raise wrong_state(job, f"The job can't be retried: it is {_already(job)}.", hint)
     return job
 
 
@@ -83,5 +84,6 @@ def _already(job: Job) -> str:
     return f"already {job.status}" if job.is_final else job.status
 
 
-def _wrong_state(job: Job, message: str, hint: str = "") -> Conflict:
+def wrong_state(job: Job, message: str, hint: str = "") -> Conflict:
+    """Return the refusal of something that the job's state does not allow."""
     return Conflict(message, hint=hint, extra={"status": job.status})

@@ -122,6 +122,8 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         request = (parser_context or {}).get("request")
+        if request is not None:
+            _refuse_compressed(request.META.get("HTTP_CONTENT_ENCODING", ""))
         limit: int = settings.MAX_BODY_BYTES
         announced = int(request.META.get("CONTENT_LENGTH") or 0) if request is not None else 0
         if announced > limit:
@@ -132,6 +134,14 @@ class StrictJSONParser(BaseParser):
             raise _too_large(limit)
         heavy_body(request, len(raw))
         return decode(raw)
+
+
+def _refuse_compressed(encoding: str) -> None:
+    # A few kB can unpack to gigabytes; JSON with pictures in it gains nothing from packing.
+    if encoding.strip().lower() not in {"", "identity"}:
+        raise InvalidInput(
+            "The body is compressed, which is not understood.", error="unsupported_media_type"
+        )
 
 
 def _too_large(limit: int) -> InvalidInput:

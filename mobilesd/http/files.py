@@ -22,7 +22,7 @@ _CHUNK = 512 * 1024
 
 async def _chunks(stream: IO[bytes]) -> AsyncIterator[bytes]:
     with stream:
-        while chunk := await sync_to_async(stream.read)(_CHUNK):
+        while chunk := await sync_to_async(stream.read, thread_sensitive=False)(_CHUNK):
             yield chunk
 
 

@@ -26,7 +26,10 @@ def read_moment(name: str, text: str) -> datetime:
     try:
         # In a query, a "+" that was not encoded arrives as a blank.
         moment = parse_datetime(text.strip().replace(" ", "+"))
-    except ValueError:
+        if moment is not None and moment.tzinfo is not None:
+            # A database wants it in UTC, which the first and last hours of the calendar lack.
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         moment = None
     if moment is None or moment.tzinfo is None:
         raise bad_field(

@@ -52,6 +52,12 @@ class ApiView(APIView):
         finally:
             heavy.release(self.request)
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # Who asks and how often comes first: each later refusal is then an answer to a known key.
+        self.perform_authentication(request)
+        self.check_throttles(request)
+        super().initial(request, *args, **kwargs)
+
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:

@@ -69,6 +69,7 @@ class Chores:
         if only in (None, "background"):
             self._period[self._prune] = PRUNE_SECONDS
             self._period[self._keep_house] = HOUSEKEEPING_SECONDS
+            self._period[self._wake_deliveries] = settings.SWEEP_SECONDS
         if demo:
             self._period[self._look_after_demo] = DEMO_SECONDS
 
@@ -117,6 +118,11 @@ class Chores:
         from django_q.tasks import async_task
 
         async_task("mobilesd.housekeeping.run", cluster="background")
+
+    def _wake_deliveries(self) -> None:
+        from mobilesd import deliveries
+
+        deliveries.wake()
 
     def _look_after_demo(self) -> None:
         from mobilesd.supervisor import demo

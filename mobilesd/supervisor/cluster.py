@@ -15,7 +15,7 @@ __all__ = ["prepare"]
 # by the first task of each it would cost every worker 15 MB of its own.
 _MODULES = {
     "dispatch": ("dispatch.tasks",),
-    "background": ("dispatch.tasks", "mobilesd.housekeeping"),
+    "background": ("dispatch.tasks", "jobs.webhooks.runner", "mobilesd.housekeeping"),
 }
 
 

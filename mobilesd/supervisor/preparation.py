@@ -102,6 +102,10 @@ def collect_static(say: Callable[[str], None]) -> bool:
             return False
     say("Collecting the static files…")
     # Cleared, because otherwise a file from an archive with old times would not replace a newer.
-    call_command("collectstatic", interactive=False, verbosity=0, clear=True)
+    # Redoc comes with Swagger UI's package; nothing uses it, and it is large.
+    unused = ["redoc"]
+    call_command(
+        "collectstatic", interactive=False, verbosity=0, clear=True, ignore_patterns=unused
+    )
     write_atomically(stamp, current)
     return True

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apikeys.models import Access, ApiKey, KeyDay
 from dispatch.models import Inventory, Server, Timing
-from jobs import events
+from jobs import events, wording
 from jobs.choices import Status
 from jobs.models import (
     Batch,
@@ -55,6 +55,7 @@ def _some_of_each() -> None:
     KeyDay.objects.create(key=key, day=now.date())
     Batch.objects.create(owner=job.owner, total=1, created_at=now)
     QueueSettings.current().save()
+    wording.add([job])
     hook = Webhook.objects.create(owner=job.owner, url="http://x", created_at=now)
     Delivery.objects.create(webhook=hook, kind="job.created", due_at=now, created_at=now)
     server = factories.server(f"server{Server.objects.count()}", password="hunter2")
@@ -142,11 +143,11 @@ def test_servers_are_switched_and_removed_through_the_services(page):
 
 
 def test_a_key_is_shown_once(page):
-    data = {"name": "phone", "scopes": ["jobs:read"], "is_active": "on"}
+    data = {"name": "phone", "scopes": ["jobs:read"], "is_active": "on", "rate_limit": "120"}
     answer = page.post(_url(ApiKey, "add"), data, follow=True)
     key = ApiKey.objects.get()
-    assert f"The key is {key.prefix}." in answer.text
-    token = answer.text.partition("The key is ")[2].split(" ")[0].rstrip(".")
+    assert f"The key phone is {key.prefix}." in answer.text
+    token = answer.text.partition("The key phone is ")[2].split(" ")[0].rstrip(".")
     assert Api(token).get("/api/v2/jobs").status_code == 200
     for again in (_url(ApiKey, "changelist"), _url(ApiKey, "change", key.pk)):
         assert token.partition(".")[2] not in page.get(again).text

@@ -84,7 +84,9 @@ BAD_FIELDS = [
     ("depends_on", ["x"], "unsupported_parameter"),
     ("workflow", {"1": {}}, "unsupported_parameter"),
     ("template", "x", "unsupported_parameter"),
-    ("generation_info_raw", "a cat\nSteps: 4", "unsupported_parameter"),
+    ("generation_info_raw", 5, "invalid_field_value"),
+    ("generation_info_raw", "x" * 262_145, "invalid_field_value"),
+    ("generation_info_raw", " \n ", "missing_required_field"),
 ]
 
 

@@ -49,6 +49,15 @@ def test_owner_and_scopes_can_be_named():
 
 
 @pytest.mark.parametrize(
+    ("args", "rate"),
+    [((), 120), (("--rate", "30/m"), 30), (("--rate", "unlimited"), 0)],
+)
+def test_the_rate_can_be_named(args, rate):
+    _make("phone", *args)
+    assert ApiKey.objects.get().rate_limit == rate
+
+
+@pytest.mark.parametrize(
     ("args", "says"),
     [
         (("phone", "--owner", "nobody"), "nobody"),
@@ -56,6 +65,11 @@ def test_owner_and_scopes_can_be_named():
         (("phone", "--scopes", ","), "jobs:write"),
         (("",), "1 to 50"),
         (("x" * 51,), "1 to 50"),
+        (("phone", "--owner", ""), "--owner"),
+        (("phone", "--rate", "many"), "--rate"),
+        (("phone", "--rate", "120/h"), "--rate"),
+        (("phone", "--rate", "0/m"), "--rate"),
+        (("phone", "--rate", "999999/m"), "rate_limit"),
     ],
 )
 def test_what_can_not_be_is_refused_with_what_could(args, says):

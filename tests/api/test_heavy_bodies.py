@@ -62,3 +62,14 @@ def test_who_gets_no_slot_is_told_when_to_come_back(api, monkeypatch):
     assert answer.headers["Retry-After"] == "5"
     heavy._slots.release()
     assert api.send("POST", GENERATE, HEAVY).status_code in {400, 413}
+
+
+def test_only_so_many_wait_because_each_holds_a_thread(api, monkeypatch):
+    monkeypatch.setattr(heavy, "_slots", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(heavy, "_places", threading.BoundedSemaphore(1))
+    heavy._slots.acquire()
+    heavy._places.acquire()
+    began = time.monotonic()
+    answer = api.send("POST", GENERATE, HEAVY)
+    assert (answer.status_code, answer.json()["error"]) == (503, "server_busy")
+    assert time.monotonic() - began < heavy.PATIENCE_SECONDS / 2, "it did not wait"

@@ -1,14 +1,16 @@
 """What one may not see is 404, never 403: all routes are walked by everybody who must not see."""
 
+import re
 import uuid
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from apikeys.models import DEFAULT_SCOPES
 from jobs.choices import Status
-from jobs.models import Job
+from jobs.models import Batch, Job
 from mobilesd.http.views import ApiView
 from tests import factories
 from tests.api.conftest import Api
@@ -37,13 +39,17 @@ ABOUT_ONE = [
 ]
 
 
+def _batch(**whose):
+    return Batch.objects.create(total=1, created_at=timezone.now(), **whose)
+
+
 @pytest.fixture
 def theirs(data_dir):
     """A job of each kind of owner, with picture and preview; nobody below may see any."""
     owner = factories.user("owner")
     other_key, _ = factories.key()
     jobs = [
-        factories.job(status, **whose)
+        factories.job(status, **whose, batch=_batch(**whose))
         for whose in ({"owner": owner}, {"api_key": other_key}, {})
         for status in (Status.COMPLETED, Status.PENDING, Status.PROCESSING)
     ]
@@ -66,10 +72,16 @@ def _strangers() -> dict[str, Client]:
     }
 
 
+def _filled(template: str, **ids: object) -> str:
+    """Return a path with these ids in it, and ids of nothing for the rest."""
+    return "/" + re.sub(
+        r"<(?:uuid|str):(\w+)>", lambda found: str(ids.get(found[1], uuid.uuid4())), template
+    )
+
+
 def _path(template: str, job: Job) -> str:
     image = job.images.get()
-    path = template.replace("<uuid:job_id>", str(job.pk)).replace("<uuid:image_id>", str(image.pk))
-    return "/" + path
+    return _filled(template, job_id=job.pk, image_id=image.pk, batch_id=job.batch_id)
 
 
 def test_the_walk_knows_the_routes():
@@ -80,9 +92,7 @@ def test_the_walk_knows_the_routes():
 @pytest.mark.parametrize(("template", "method"), ABOUT_ONE)
 def test_what_belongs_to_somebody_else_is_not_there(template, method, theirs):
     before = list(Job.objects.order_by("pk").values_list("pk", "status", "deleted_at"))
-    absent = "/" + template.replace("<uuid:job_id>", str(uuid.uuid4())).replace(
-        "<uuid:image_id>", str(uuid.uuid4())
-    )
+    absent = _filled(template)
     for who, client in _strangers().items():
         nothing = client.generic(method, absent, b"", "application/json")
         assert nothing.status_code == 404, who
@@ -122,8 +132,6 @@ def test_keys_of_one_owner_see_the_same_jobs(member, api):
 
 @pytest.mark.parametrize(("template", "view"), ROUTES)
 def test_every_route_asks_who_is_there(template, view):
-    path = "/" + template.replace("<uuid:job_id>", str(uuid.uuid4())).replace(
-        "<uuid:image_id>", str(uuid.uuid4())
-    ).replace("<str:alias>", "a")
+    path = _filled(template, alias="a")
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
         assert Api().send(method, path).status_code == 401, method

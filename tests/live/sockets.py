@@ -13,10 +13,10 @@ from django.test import Client
 from jobs import events
 from mobilesd.asgi import application
 
-__all__ = ["emit", "emit_progress", "events_until", "socket"]
+__all__ = ["cookie", "emit", "emit_progress", "events_until", "socket"]
 
 
-def _cookie(user: Any) -> bytes:
+def cookie(user: Any) -> bytes:
     client = Client()
     client.force_login(user)
     name = settings.SESSION_COOKIE_NAME
@@ -28,7 +28,7 @@ async def socket(user: Any = None, **query: Any):
     """Open `/ws/events/` as a signed-in user (or nobody)."""
     headers = [(b"origin", b"http://localhost"), (b"host", b"localhost")]
     if user is not None:
-        headers.append((b"cookie", await database_sync_to_async(_cookie)(user)))
+        headers.append((b"cookie", await database_sync_to_async(cookie)(user)))
     communicator = WebsocketCommunicator(
         application, f"/ws/events/?{urlencode(query)}", headers=headers
     )

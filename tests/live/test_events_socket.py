@@ -1,16 +1,16 @@
 """What a browser gets over `/ws/events/`."""
 
 import asyncio
+import json
 import uuid
 
 import pytest
 from channels.db import database_sync_to_async
-from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 
-from jobs import consumers, replay
+from jobs import consumers, replay, rounds, subscription
 from jobs.choices import Status
 from jobs.models import Epoch, Event
 from jobs.relay import relay
@@ -173,7 +173,7 @@ async def test_another_site_is_refused(member):
 
 @pytest.mark.parametrize("change", ["session", "user"])
 async def test_a_socket_is_closed_when_its_session_or_user_ends(member, monkeypatch, change):
-    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(rounds, "CHECK_SECONDS", 0.1)
     async with socket(member) as browser:
         await _hello(browser)
         if change == "session":
@@ -187,7 +187,7 @@ async def test_a_socket_is_closed_when_its_session_or_user_ends(member, monkeypa
 
 
 async def test_a_member_who_loses_staff_rights_is_sent_back_to_connect_again(monkeypatch):
-    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(rounds, "CHECK_SECONDS", 0.1)
     boss = await in_thread(factories.staff)()
     async with socket(boss) as browser:
         await _hello(browser)
@@ -225,22 +225,28 @@ async def test_a_slow_browser_gets_merged_progress_and_every_durable_event(membe
     job = await in_thread(factories.job)(Status.PROCESSING, owner=member)
     free = asyncio.Event()
     queued = []
-    plain_send = consumers.EventsConsumer.send_json
+    plain_send = consumers.EventsConsumer.send
+    plain_take = subscription.Subscription.take
 
-    async def slow_send(self, content, close=False):
-        if content["type"] != "hello":
+    async def slow_send(self, text_data=None, bytes_data=None, close=False):
+        if json.loads(text_data)["type"] != "hello":
             await free.wait()
-        queued.append((len(self._durable), len(self._live)))
-        await plain_send(self, content, close)
+        await plain_send(self, text_data, bytes_data, close)
 
-    monkeypatch.setattr(consumers.EventsConsumer, "send_json", slow_send)
+    def take(self, message):
+        plain_take(self, message)
+        queued.append((len(self._durable), len(self._live)))
+
+    monkeypatch.setattr(consumers.EventsConsumer, "send", slow_send)
+    monkeypatch.setattr(subscription.Subscription, "take", take)
     async with socket(member) as browser:
         await _hello(browser)
         for n in range(120):
             await emit({"n": n}, owner=member)
             if n % 10 == 0:
                 await emit_progress(job, n)
-        await asyncio.sleep(0.2)  # the relay has handed over all of it by now
+        while len(queued) < 132:  # the relay has not handed over all of it yet
+            await asyncio.sleep(0.01)
         free.set()
         got = await events_until(browser, 119)
         progress = [m for m in got if m["type"] == "job.progress"]
@@ -248,7 +254,8 @@ async def test_a_slow_browser_gets_merged_progress_and_every_durable_event(membe
             progress = [await browser.receive_json_from(timeout=5)]
         assert [m["n"] for m in got if "n" in m] == list(range(120))
         assert [m["seq"] for m in progress] == [110]
-    assert max(durable for durable, _ in queued) <= consumers.QUEUED_EVENTS
+    assert max(durable for durable, _ in queued) == subscription.QUEUED_EVENTS
+    assert max(live for _, live in queued) == 1
 
 
 async def test_watching_a_running_job_is_passed_on_once_in_five_seconds(member, monkeypatch):
@@ -287,37 +294,6 @@ async def test_a_message_that_is_no_message_closes_the_socket(member, text):
         await browser.send_to(text_data=text)
         message = await browser.receive_output(timeout=5)
         assert message == {"type": "websocket.close", "code": 4400}
-
-
-async def test_an_event_that_the_layer_dropped_is_read_again(member, monkeypatch):
-    """The layer drops silently when a queue is full; the count in each message tells."""
-    layer = get_channel_layer()
-    plain = layer.group_send
-
-    async def group_send(group, message):
-        if message["payload"] != {"n": 2}:
-            await plain(group, message)
-
-    monkeypatch.setattr(layer, "group_send", group_send)
-    async with socket(member) as browser:
-        await _hello(browser)
-        for n in (1, 2, 3):
-            await emit({"n": n}, owner=member)
-        assert [m["n"] for m in await events_until(browser, 3)] == [1, 2, 3]
-
-
-async def test_a_last_event_that_the_layer_dropped_comes_with_the_next_check(member, monkeypatch):
-    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.2)
-
-    async def lose(group, message):
-        pass
-
-    monkeypatch.setattr(get_channel_layer(), "group_send", lose)
-    await _snapshot()
-    async with socket(member) as browser:
-        await _hello(browser)
-        await emit({"n": 1}, owner=member)
-        assert [m["n"] for m in await events_until(browser, 1)] == [1]
 
 
 async def test_the_relay_stands_still_without_sockets(member):

@@ -80,10 +80,13 @@ def test_the_sweep_remembers_what_it_saw(monkeypatch):
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
-        (None, {"watch_clusters", "sweep", "count_lanes", "prune", "keep_house"}),
+        (
+            None,
+            {"watch_clusters", "sweep", "count_lanes", "prune", "keep_house", "wake_deliveries"},
+        ),
         ("web", {"watch_clusters"}),
         ("dispatch", {"watch_clusters", "sweep", "count_lanes"}),
-        ("background", {"watch_clusters", "prune", "keep_house"}),
+        ("background", {"watch_clusters", "prune", "keep_house", "wake_deliveries"}),
     ],
 )
 def test_each_role_has_its_own_chores(only, expected):

@@ -1,12 +1,17 @@
 """Make an API key and print it once."""
 
+import re
 from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from apikeys.models import DEFAULT_SCOPES, SCOPES, ApiKey
+from apikeys import services
+from apikeys.actors import SYSTEM
+from apikeys.fields import read_fields
+from apikeys.models.key import DEFAULT_RATE, DEFAULT_SCOPES, SCOPES
+from mobilesd.errors import Problem
 
 
 class Command(BaseCommand):
@@ -25,39 +30,42 @@ class Command(BaseCommand):
             metavar="A,B",
             help=f"default: {','.join(DEFAULT_SCOPES)}; all: {','.join(SCOPES)}",
         )
+        parser.add_argument(
+            "--rate",
+            metavar="N/m|unlimited",
+            default=f"{DEFAULT_RATE}/m",
+            help="submissions a minute, and ten times as many other requests; default: %(default)s",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name = options["name"].strip()
-        if not 1 <= len(name) <= 50:
-            raise CommandError("The name must have 1 to 50 characters.")
-        scopes = _scopes(options["scopes"])
-        owner = _owner(options["owner"])
-        _, token = ApiKey.objects.create_key(name=name, owner=owner, scopes=scopes)
-        whose = f"of {owner.get_username()}" if owner else "of the installation"
-        self.stdout.write(f"API key {name!r} {whose}, scopes: {', '.join(scopes)}.")
+        wanted: dict[str, Any] = {"name": options["name"], "rate_limit": _rate(options["rate"])}
+        if options["scopes"] is not None:
+            wanted["scopes"] = _scopes(options["scopes"])
+        if options["owner"] == "":
+            raise CommandError("--owner names nobody. Leave it out, or name a user.")
+        wanted["owner"] = options["owner"] or _only_superuser()
+        try:
+            key, token = services.create(read_fields(wanted), SYSTEM)
+        except Problem as problem:
+            raise CommandError(problem.message) from None
+        whose = f"of {key.owner.get_username()}" if key.owner else "of the installation"
+        self.stdout.write(f"API key {key.name!r} {whose}, scopes: {', '.join(key.scopes)}.")
         self.stdout.write("Keep it now: it can't be shown again.")
         self.stdout.write(token)
 
 
-def _scopes(text: str | None) -> list[str]:
-    if text is None:
-        return list(DEFAULT_SCOPES)
-    wanted = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if unknown := [scope for scope in wanted if scope not in SCOPES]:
-        raise CommandError(
-            f"Unknown scope {', '.join(unknown)}. The scopes are: {', '.join(SCOPES)}."
-        )
-    if not wanted:
-        raise CommandError(f"Name at least one scope of: {', '.join(SCOPES)}.")
-    return wanted
+def _rate(text: str) -> int:
+    if text == "unlimited":
+        return 0
+    if not (match := re.fullmatch(r"([1-9][0-9]{0,8})/m", text)):
+        raise CommandError(f"--rate must be a number a minute (120/m) or unlimited, not {text!r}.")
+    return int(match[1])
 
 
-def _owner(username: str | None) -> Any:
-    users = get_user_model().objects
-    if username is not None:
-        owner = users.filter(username=username).first()
-        if owner is None:
-            raise CommandError(f"There is no user {username!r}.")
-        return owner
-    superusers = list(users.filter(is_superuser=True, is_active=True)[:2])
-    return superusers[0] if len(superusers) == 1 else None
+def _scopes(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _only_superuser() -> str:
+    superusers = list(get_user_model().objects.filter(is_superuser=True, is_active=True)[:2])
+    return superusers[0].get_username() if len(superusers) == 1 else ""

@@ -18,6 +18,7 @@ def read(client: Client) -> ServerInventory:
     AttributeError for lists of another shape."""
     samplers = _rows(client, "samplers")
     schedulers = _rows(client, "schedulers")
+    modules = _late_rows(client, "sd-modules")
     upscalers = _names(_rows(client, "latent-upscale-modes")) + _names(_rows(client, "upscalers"))
     labels = _scheduler_aliases(schedulers)
     return ServerInventory(
@@ -26,7 +27,9 @@ def read(client: Client) -> ServerInventory:
         samplers=tuple(_names(samplers)),
         schedulers=tuple(str(row.get("label") or row["name"]) for row in schedulers),
         upscalers=tuple(dict.fromkeys(name for name in upscalers if name != "None")),
-        modules=tuple(_names(_late_rows(client, "sd-modules"), "model_name")),
+        modules=tuple(_names(modules, "model_name")),
+        text_encoders=tuple(_names([m for m in modules if _is_text_encoder(m)], "model_name")),
+        embeddings=tuple(_embeddings(client)),
         scripts=tuple(_scripts(_get(client, "scripts"))),
         selected=_TITLE_HASH.sub("", str(_get(client, "options").get("sd_model_checkpoint") or "")),
         aliases=_sampler_aliases(samplers, labels) | labels,
@@ -50,6 +53,21 @@ def _late_rows(client: Client, name: str) -> list[dict[str, Any]]:
         return _rows(client, name)
     except WrongAnswer:
         return []
+
+
+def _is_text_encoder(module: dict[str, Any]) -> bool:
+    """Tell by its folder: VAEs and text encoders come in one list, without their kind."""
+    folders = str(module.get("filename") or "").replace("\\", "/").lower().split("/")[:-1]
+    return not {"text_encoder", "text_encoders", "clip"}.isdisjoint(folders)
+
+
+def _embeddings(client: Client) -> list[str]:
+    """Return the embeddings, with those that don't fit the model that is loaded now."""
+    try:
+        lists = _get(client, "embeddings")
+    except WrongAnswer:
+        return []
+    return [str(name) for kind in ("loaded", "skipped") for name in lists.get(kind) or ()]
 
 
 def _checkpoint(row: dict[str, Any]) -> KnownModel:

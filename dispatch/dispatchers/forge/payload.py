@@ -26,6 +26,7 @@ _NOT_SENT = {
     "additional_modules",
     "loras",
     "override_settings",
+    "infotext_fields",
     "send_images",  # false would leave the pictures on the server's disk
 }
 
@@ -138,6 +139,8 @@ def _spell(body: dict[str, Any], inventory: ServerInventory | None) -> None:
     for field, what in (("sampler_name", "sampler"), ("scheduler", "scheduler")):
         if isinstance(body.get(field), str):
             body[field] = names.listed(what, body[field], aliases)
+    if isinstance(modules := body.get("hr_additional_modules"), list):
+        body["hr_additional_modules"] = _listed_modules(modules, inventory)
 
 
 def _overrides(
@@ -151,9 +154,21 @@ def _overrides(
         overrides["CLIP_stop_at_last_layers"] = params["clip_skip"]
     vae = [params["vae"]] if params.get("vae") not in _NO_VAE else []
     if modules := [*vae, *params.get("additional_modules", ())]:
-        overrides["forge_additional_modules"] = modules
+        overrides["forge_additional_modules"] = _listed_modules(modules, inventory)
     warnings += _missing_modules(overrides.get("forge_additional_modules"), inventory)
     return overrides
+
+
+def _listed_modules(modules: list[Any], inventory: ServerInventory | None) -> list[Any]:
+    """Return VAEs and text encoders in the server's spelling: infotexts omit the extension."""
+    there = inventory.modules if inventory else ()
+    by_bare_name = {bare_name(name).lower(): name for name in there}
+    return [
+        by_bare_name.get(bare_name(name).lower(), name)
+        if isinstance(name, str) and name not in there
+        else name
+        for name in modules
+    ]
 
 
 def _left_out(keys: list[str]) -> str:

@@ -3,6 +3,9 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import connections
+
+CONNECTION_SECONDS = 600
 
 
 class Command(BaseCommand):
@@ -15,11 +18,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         from daphne.endpoints import build_endpoint_description_strings
-        from daphne.server import Server  # installs the asyncio reactor: before the application
 
+        from mobilesd.serving import WebServer  # installs the reactor: before the application
+
+        # isort: split
         from mobilesd.asgi import application
 
-        Server(
+        # Its threads stay, so their connections may (mobilesd.http.handler). Elsewhere threads come
+        # and go, and each would leave one behind.
+        connections.settings["default"]["CONN_MAX_AGE"] = CONNECTION_SECONDS
+        WebServer(
             application=application,
             endpoints=build_endpoint_description_strings(
                 host=options["host"], port=options["port"]

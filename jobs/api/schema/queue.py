@@ -1,0 +1,168 @@
+"""The queue as a whole, and the settings of this installation."""
+
+from typing import Any
+
+from django.conf import settings
+
+from jobs.choices import Status
+from mobilesd.schema.operations import Answer, Body, Operation, Operations
+from mobilesd.schema.shapes import (
+    Shape,
+    enveloped,
+    flag,
+    listed,
+    mapping,
+    moment,
+    nullable,
+    obj,
+    text,
+    whole,
+)
+
+__all__ = ["OPERATIONS"]
+
+_STANDING: dict[str, Shape] = {
+    "paused": flag("Whether nothing new starts anywhere."),
+    "paused_app_types": listed(text(), "App types of which nothing new starts."),
+    "paused_servers": listed(text(), "Servers on which nothing new starts."),
+    "accept_submissions": flag("Whether new jobs are taken."),
+    "counts": obj({status: whole(low=0) for status in Status.values}, "Your jobs by status."),
+    "counts_are_exact": flag("False when one of them is above 10,000."),
+    "estimated_finish": nullable(moment("When all is done, if that can be told.")),
+}
+_EXAMPLE: dict[str, Any] = {
+    "success": True,
+    "paused": False,
+    "paused_app_types": [],
+    "paused_servers": [],
+    "accept_submissions": True,
+    "counts": {"pending": 4, "processing": 1, "completed": 120, "failed": 2, "cancelled": 3},
+    "counts_are_exact": True,
+    "estimated_finish": None,
+}
+_EXTENT = Body(
+    obj(
+        {
+            "server": nullable(text("Only this server.", minLength=1)),
+            "app_type": nullable(text("Only this kind of jobs.", minLength=1)),
+        },
+        required=[],
+        additionalProperties=False,
+    ),
+    {"everything": {}, "one kind": {"app_type": settings.DEFAULT_APP_TYPE}},
+    required=False,
+)
+_ERRORS = ("server_not_found", "unsupported_parameter")
+
+
+def _standing(description: str, example: dict[str, Any]) -> dict[int, Answer]:
+    return {200: Answer(description, enveloped(_STANDING), example)}
+
+
+_SETTINGS = enveloped(
+    {
+        "settings": obj(
+            {
+                "accept_submissions": flag("Whether new jobs are taken; can be changed."),
+                "queue_processing": flag("False: the queue is paused; can be changed."),
+                "paused_app_types": listed(text(), "App types of which nothing new starts."),
+                "app_types": listed(text(), "The kinds of servers that this version drives."),
+                "default_app_type": text("The one that is meant when none is named."),
+                "lanes": whole("Servers driven at the same time, at least.", 1),
+                "limits": mapping({"type": "integer"}, "Limits of requests, by name."),
+            }
+        )
+    }
+)
+_SETTINGS_EXAMPLE: dict[str, Any] = {
+    "success": True,
+    "settings": {
+        "accept_submissions": True,
+        "queue_processing": True,
+        "paused_app_types": [],
+        "app_types": [settings.DEFAULT_APP_TYPE],
+        "default_app_type": settings.DEFAULT_APP_TYPE,
+        "lanes": 2,
+        "limits": {"body_bytes": 67_108_864, "bulk_jobs": 1000, "list_rows": 200},
+    },
+}
+
+OPERATIONS: Operations = {
+    ("GET", "/api/v2/queue"): Operation(
+        name="queue",
+        tag="Queue",
+        summary="Show how the queue stands.",
+        answers=_standing("How it stands.", _EXAMPLE),
+    ),
+    ("POST", "/api/v2/queue/pause"): Operation(
+        name="pause_queue",
+        tag="Queue",
+        summary="Let nothing new start.",
+        description=(
+            "Let nothing new start: anywhere, on one server, or of one app type. What runs is"
+            " finished, and new jobs are still taken."
+        ),
+        body=_EXTENT,
+        answers=_standing("The queue is paused.", {**_EXAMPLE, "paused": True}),
+        errors=_ERRORS,
+    ),
+    ("POST", "/api/v2/queue/resume"): Operation(
+        name="resume_queue",
+        tag="Queue",
+        summary="Undo a pause.",
+        description="Undo a pause of the same extent; other pauses stay.",
+        body=_EXTENT,
+        answers=_standing("The pause is over.", _EXAMPLE),
+        errors=_ERRORS,
+    ),
+    ("POST", "/api/v2/queue/clear"): Operation(
+        name="clear_queue",
+        tag="Queue",
+        summary="Cancel all jobs that wait.",
+        description="Cancel the jobs that wait, as far as you may see them. What runs goes on.",
+        body=_EXTENT,
+        answers={
+            200: Answer(
+                "They are cancelled.",
+                enveloped({**_STANDING, "cancelled": whole("How many.", 0)}),
+                {**_EXAMPLE, "cancelled": 4},
+            )
+        },
+        errors=_ERRORS,
+    ),
+    ("GET", "/api/v1/settings"): Operation(
+        name="v1_settings",
+        tag="Settings (v1)",
+        summary="Show the switches and limits of this MobileSD.",
+        answers={200: Answer("The settings.", _SETTINGS, _SETTINGS_EXAMPLE)},
+    ),
+    ("PUT", "/api/v1/settings"): Operation(
+        name="v1_change_settings",
+        tag="Settings (v1)",
+        summary="Change the switches of this MobileSD.",
+        description="Change what the body names; the rest stays.",
+        body=Body(
+            obj(
+                {
+                    "accept_submissions": nullable(flag("Take new jobs, or refuse them (503).")),
+                    "queue_processing": nullable(flag("Go on, or pause.")),
+                },
+                required=[],
+                additionalProperties=False,
+            ),
+            {"take jobs": {"accept_submissions": True}},
+        ),
+        answers={200: Answer("The settings as they are now.", _SETTINGS, _SETTINGS_EXAMPLE)},
+        errors=("unsupported_parameter",),
+    ),
+    ("PUT", "/api/v1/settings/queue-processing"): Operation(
+        name="v1_queue_processing",
+        tag="Settings (v1)",
+        summary="Let the queue go on, or pause it.",
+        body=Body(
+            obj({"enabled": flag("Go on, or pause.")}, additionalProperties=True),
+            {"go on": {"enabled": True}, "pause": {"enabled": False}},
+        ),
+        answers={200: Answer("The settings as they are now.", _SETTINGS, _SETTINGS_EXAMPLE)},
+    ),
+}

@@ -1,0 +1,79 @@
+"""What every order has to keep to, however it comes in: one job, many at once, or a change."""
+
+from django.conf import settings
+from django.utils import timezone
+
+from apikeys.actors import Actor
+from jobs.choices import LaneClass
+from jobs.models import QueueSettings
+from jobs.ports import ports
+from jobs.services.orders import Order
+from mobilesd.errors import Unavailable, bad_field
+
+__all__ = ["check_open", "check_rest", "checked_app_type"]
+
+MAX_SOURCE = 200
+_CLOSED_RETRY_SECONDS = 60
+
+
+def check_open() -> None:
+    """Raise Unavailable (`submissions_closed`) while this installation takes no jobs."""
+    if not QueueSettings.current().accept_submissions:
+        raise Unavailable(
+            "This MobileSD takes no jobs now.",
+            error="submissions_closed",
+            retry_after=_CLOSED_RETRY_SECONDS,
+        )
+
+
+def checked_app_type(order: Order, actor: Actor) -> str:
+    """Return the app type of an order: as said, else its server's, else the default one.
+
+    Raises InvalidInput for an app type or a server that there is none of, or that don't match,
+    Problem (`app_type_not_allowed`) for one that the actor may not submit.
+    """
+    app_type = _app_type(order)
+    actor.require_app_type(app_type)
+    return app_type
+
+
+def _app_type(order: Order) -> str:
+    known = ports.servers.app_types()
+    if order.app_type and order.app_type not in known:
+        raise bad_field(
+            "app_type", f"must be one of {', '.join(known)}, not {order.app_type[:60]!r}."
+        )
+    alias = order.target_server_alias
+    if not alias:
+        return order.app_type or settings.DEFAULT_APP_TYPE
+    of_server = ports.servers.app_type_of(alias)
+    if of_server is None:
+        aliases = ", ".join(ports.servers.aliases()) or "none yet"
+        raise bad_field(
+            "target_server_alias",
+            f"names no server: {alias[:80]!r}.",
+            f"The servers are: {aliases}. Leave the field out to use any of them.",
+        )
+    if order.app_type and order.app_type != of_server:
+        raise bad_field(
+            "target_server_alias",
+            f"names a server of type {of_server}, but app_type is {order.app_type}.",
+            "Leave app_type out, or name another server.",
+        )
+    return of_server
+
+
+def check_rest(order: Order) -> None:
+    """Check what has bounds of its own; raise InvalidInput that names the field."""
+    if not 1 <= order.priority <= 10:
+        raise bad_field("priority", f"must be from 1 (first) to 10, not {order.priority}.")
+    if order.lane not in LaneClass.values:
+        words = " or ".join(LaneClass.values)
+        raise bad_field("lane", f"must be {words}, not {order.lane[:60]!r}.")
+    if len(order.source_info) > MAX_SOURCE:
+        raise bad_field("source_info", f"is longer than {MAX_SOURCE} characters.")
+    if order.deadline is not None:
+        if order.deadline <= timezone.now():
+            raise bad_field("deadline", "has passed already.", "Send a time in the future.")
+        if order.not_before is not None and order.deadline <= order.not_before:
+            raise bad_field("deadline", "must be later than not_before.")

@@ -1,0 +1,5 @@
+"""The API's clients, for what is done with many jobs and with the queue."""
+
+from tests.api.conftest import api, boss, member, rows
+
+__all__ = ["api", "boss", "member", "rows"]
