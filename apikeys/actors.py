@@ -35,6 +35,17 @@ class Actor:
         """Return whose idempotency keys these are: the owner's, or a key's without owner."""
         return f"user:{self.user_id}" if self.user_id is not None else f"key:{self.key_prefix}"
 
+    def may_see(self, owner_id: int | None, key_prefix: str | None) -> bool:
+        """Tell whether a row of this owner, made by this key, may be seen.
+
+        The rule of `visible_to` in `jobs.querysets`, for a row that is read already.
+        """
+        if self.sees_all_jobs:
+            return True
+        if self.user_id is not None:
+            return owner_id == self.user_id
+        return owner_id is None and key_prefix is not None and key_prefix == self.key_prefix
+
     def require_app_type(self, app_type: str) -> None:
         """Refuse an app type that the key may not submit jobs of; raise Problem."""
         if self.allowed_app_types and app_type not in self.allowed_app_types:

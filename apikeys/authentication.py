@@ -4,6 +4,7 @@ import base64
 import binascii
 import logging
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -18,6 +19,7 @@ from rest_framework.request import Request
 
 from apikeys.models import ApiKey
 from mobilesd.http.addresses import client_address, plain_address
+from mobilesd.rows import Reader
 
 __all__ = ["ApiKeyAuthentication", "InstallationUser", "PageSessionAuthentication"]
 
@@ -73,20 +75,17 @@ def _checked(token: str) -> str:
     return token
 
 
-def _find(prefix: str) -> tuple[ApiKey | None, bool]:
-    """Return a key, and whether its owner (if any) may still sign in.
+@cache
+def _keys() -> Reader[ApiKey]:
+    users = get_user_model()._meta.db_table
+    rest = f"LEFT JOIN {users} u ON u.id = t.owner_id WHERE t.prefix = %s"
+    return Reader(ApiKey, rest, "u.is_active")
 
-    Plain SQL, because each request of a program begins with it: building the query from its parts
-    costs more than all else that is done here.
-    """
-    keys, users = ApiKey._meta.db_table, get_user_model()._meta.db_table
-    rows = ApiKey.objects.raw(
-        f"SELECT k.*, u.is_active AS owner_is_active FROM {keys} k"
-        f" LEFT JOIN {users} u ON u.id = k.owner_id WHERE k.prefix = %s",
-        [prefix],
-    )
-    for key in rows:
-        return key, key.owner_id is None or bool(vars(key)["owner_is_active"])
+
+def _find(prefix: str) -> tuple[ApiKey | None, bool]:
+    """Return a key, and whether its owner (if any) may still sign in."""
+    for key, (owner_is_active,) in _keys().with_more(prefix):
+        return key, key.owner_id is None or bool(owner_is_active)
     return None, False
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bench.common import installation, params, seed
-from tests.processes.installation import Installation
+from tests.processes.installation import Api, Installation
 
 CLIENTS = 8
 SECONDS = 4.0
@@ -102,8 +102,9 @@ def _show(name: str, rate: Rate, wanted: float, hoped: int) -> None:
     )
 
 
-def _job(started: Installation) -> str:
-    answer = started.api.post("/api/v2/generate", json={"generation_params": params(1)})
+def _job(started: Installation, headers: Mapping[str, str]) -> str:
+    order = {"generation_params": params(1)}
+    answer = Api(started.url).post("/api/v2/generate", json=order, headers=headers)
     return f"/api/v2/jobs/{answer.json()['mobilesd_job_id']}/status"
 
 
@@ -121,10 +122,10 @@ def _end(started: Installation) -> None:
 def main() -> None:
     with installation() as started:
         headers = _key(started)
-        path = _job(started)
+        path = _job(started, headers)
         _show("POST /api/v2/generate", _best(started, _submit(headers)), 0.25, 150)
         _show("GET …/status", _best(started, _get(path, headers)), 0.35, 200)
-        etag = started.api.get(path).headers["ETag"]
+        etag = Api(started.url).get(path, headers=headers).headers["ETag"]
         same = {**headers, "If-None-Match": etag}
         _show("GET …/status, 304", _best(started, _get(path, same)), 0.4, 300)
         _end(started)

@@ -14,6 +14,7 @@ from dispatch.models import Inventory, Server, Timing
 from jobs.choices import LaneClass, Status
 from jobs.models import Attempt, Job, QueueSettings
 from jobs.ports import Reason
+from mobilesd.rows import Reader
 
 __all__ = [
     "candidates_for",
@@ -117,6 +118,9 @@ def candidates_for(server: Server, loaded: str) -> list[scheduling.Candidate]:
     return [to_candidate(job, now, server.loaded_since) for job in jobs.values()]
 
 
+_BY_ALIAS = Reader(Server, "ORDER BY t.alias")
+
+
 def server_states(
     servers: Sequence[Server] | None = None, *, timed: bool = True
 ) -> list[scheduling.ServerState]:
@@ -124,7 +128,7 @@ def server_states(
 
     Without `timed` the learned load times are left out: only a choice needs them.
     """
-    rows = list(servers if servers is not None else Server.objects.order_by("alias"))
+    rows = list(servers if servers is not None else _BY_ALIAS.all())
     ids = [row.pk for row in rows]
     known = inventories(Inventory.objects.filter(server__in=ids))
     loads = _load_seconds(ids) if timed else {}

@@ -11,8 +11,8 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from jobs.inserts import Rows, insert
 from jobs.models import Epoch, Event, Job, LiveEvent
+from mobilesd.rows import Rows, insert
 
 __all__ = [
     "NOTIFY_CHANNEL",

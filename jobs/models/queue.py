@@ -4,6 +4,8 @@ from typing import Self
 
 from django.db import connection, models
 
+from mobilesd.rows import Reader
+
 __all__ = ["QueueSettings", "hold_queue"]
 
 _ADVISORY_LOCK = 0x6D6F6271  # any constant that nobody else takes
@@ -42,4 +44,4 @@ class QueueSettings(models.Model):
     @classmethod
     def current(cls) -> Self:
         """Return the row as it is now; the defaults before anybody has changed one."""
-        return cls.objects.filter(pk=1).first() or cls()
+        return Reader(cls, "WHERE t.id = 1").first() or cls()

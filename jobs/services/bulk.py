@@ -15,7 +15,6 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import events, inputs, transitions, wording
 from jobs.choices import Status
-from jobs.inserts import Rows
 from jobs.models import Batch, Job
 from jobs.models.job import position_now
 from jobs.params import Normalised, normalise
@@ -33,6 +32,7 @@ from jobs.services.variations import (
 )
 from jobs.usage import QuotaExceeded, check_quota
 from mobilesd.errors import InvalidInput, NotFound, bad_field
+from mobilesd.rows import Rows
 from mobilesd.sqlite import write_turn
 
 __all__ = [

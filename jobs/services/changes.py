@@ -10,14 +10,18 @@ from jobs import events, transitions, wording
 from jobs.choices import Status
 from jobs.models import Job
 from mobilesd.errors import Conflict, NotFound
+from mobilesd.rows import Reader
 
 __all__ = ["cancel", "delete", "find", "retry", "wrong_state"]
 
 
+_LISTED = Reader(Job, "WHERE t.id = %s AND t.deleted_at IS NULL")
+
+
 def find(job_id: UUID, actor: Actor) -> Job:
     """Return a job that this actor may see; raise NotFound (`job_not_found`)."""
-    job = Job.objects.visible_to(actor).listed().filter(pk=job_id).first()
-    if job is None:
+    job = _LISTED.first(job_id)
+    if job is None or not actor.may_see(job.owner_id, job.api_key_id):
         raise NotFound(
             "There is no such job.",
             error="job_not_found",

@@ -7,7 +7,6 @@ from django.utils import timezone
 
 from apikeys.actors import Actor
 from jobs import events, inputs, transitions, wording
-from jobs.inserts import insert
 from jobs.models import Job
 from jobs.params import Normalised, normalise
 from jobs.ports import ports
@@ -15,6 +14,7 @@ from jobs.services import idempotency
 from jobs.services.checks import check_open, check_rest, checked_app_type
 from jobs.services.orders import Order, Submission
 from jobs.usage import QuotaExceeded, check_quota
+from mobilesd.rows import insert
 from mobilesd.sqlite import write_turn
 
 __all__ = ["new_job", "submit"]

@@ -1,0 +1,131 @@
+"""Rows that every request reads or writes, by statements that are made once.
+
+Django builds a statement anew each time it runs, and sends signals that nobody here listens to:
+for a row by its key that takes several times as long as the database does. Everything else goes
+through querysets.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db import connection, models
+
+__all__ = ["Reader", "Rows", "insert"]
+
+_Row = TypeVar("_Row", bound=models.Model)
+_Converter = tuple[int, Callable[[Any, Any, Any], Any], Any]
+
+
+# --- Reading ------------------------------------------------------------------------------
+
+
+@lru_cache
+def _plan(
+    model: type[models.Model], rest: str, more: tuple[str, ...], vendor: str
+) -> tuple[str, tuple[str, ...], tuple[_Converter, ...]]:
+    """Return the statement, the names of the model's values, and what makes them Python's."""
+    quote = connection.ops.quote_name
+    table = quote(model._meta.db_table)
+    names, columns, converters = [], [], []
+    for place, field in enumerate(model._meta.concrete_fields):
+        names.append(field.attname)
+        columns.append(f"t.{quote(str(field.column))}")
+        expression = field.get_col(model._meta.db_table)
+        own = expression.get_db_converters(connection)
+        for converter in [*connection.ops.get_db_converters(expression), *own]:
+            converters.append((place, converter, expression))
+    selected = ", ".join([*columns, *more])
+    return f"SELECT {selected} FROM {table} t {rest}", tuple(names), tuple(converters)
+
+
+class Reader(Generic[_Row]):
+    """Reads rows of a model, which the statement calls `t`; `more` are further columns."""
+
+    def __init__(self, model: type[_Row], rest: str, *more: str) -> None:
+        self._model = model
+        self._rest = rest
+        self._more = more
+
+    def all(self, *params: Any) -> list[_Row]:
+        """Return all rows."""
+        return [row for row, _ in self.with_more(*params)]
+
+    def first(self, *params: Any) -> _Row | None:
+        """Return the first row, or None."""
+        return next(iter(self.all(*params)), None)
+
+    def with_more(self, *params: Any) -> list[tuple[_Row, list[Any]]]:
+        """Return all rows, each with its further columns as the database has them."""
+        plan = _plan(self._model, self._rest, self._more, connection.vendor)
+        statement, names, converters = plan
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [_param(value) for value in params])
+            found = cursor.fetchall()
+        rows = []
+        for raw in found:
+            values = list(raw)
+            for place, converter, expression in converters:
+                values[place] = converter(values[place], expression, connection)
+            own, more = values[: len(names)], values[len(names) :]
+            rows.append((self._model.from_db(connection.alias, names, own), more))
+        return rows
+
+
+def _param(value: Any) -> Any:
+    if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
+        return value.hex
+    return value
+
+
+# --- Writing ------------------------------------------------------------------------------
+
+
+@lru_cache
+def _statement(model: type[models.Model], vendor: str) -> tuple[str, tuple[Any, ...]]:
+    fields = tuple(f for f in model._meta.concrete_fields if not isinstance(f, models.AutoField))
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(str(field.column)) for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})", fields
+
+
+def insert(row: models.Model) -> None:
+    """Insert a new row; an automatic key is not read back. Raises IntegrityError."""
+    statement, fields = _statement(type(row), connection.vendor)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, _values(row, fields))
+    row._state.adding = False
+
+
+def _values(row: models.Model, fields: Iterable[Any]) -> list[Any]:
+    return [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields]
+
+
+class Rows:
+    """Many new rows of one model, in the database's own values.
+
+    Making these takes longer than writing them: made before the transaction, they do not keep
+    others from writing. What is known only inside of it is `set` there.
+    """
+
+    def __init__(self, rows: Sequence[models.Model]) -> None:
+        self._rows = rows
+        self._statement, self._fields = _statement(type(rows[0]), connection.vendor)
+        self._values = [_values(row, self._fields) for row in rows]
+
+    def set(self, name: str, values: Iterable[Any]) -> None:
+        """Give all rows their value of one field."""
+        place = next(n for n, field in enumerate(self._fields) if field.name == name)
+        field = self._fields[place]
+        for row, own, value in zip(self._rows, self._values, values, strict=True):
+            setattr(row, name, value)
+            own[place] = field.get_db_prep_save(value, connection)
+
+    def insert(self) -> None:
+        """Insert all rows; automatic keys are not read back. Raises IntegrityError."""
+        with connection.cursor() as cursor:
+            cursor.executemany(self._statement, self._values)
+        for row in self._rows:
+            row._state.adding = False

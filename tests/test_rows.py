@@ -1,0 +1,81 @@
+"""Statements that are made once give the rows that querysets give."""
+
+import pytest
+from django.utils import timezone
+
+from apikeys.actors import SYSTEM, Actor
+from apikeys.models import ApiKey
+from dispatch.models import Server
+from jobs.choices import Status
+from jobs.models import Event, Job
+from mobilesd.rows import Reader, insert
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def values(row):
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def some_rows():
+    owner = factories.user()
+    key = factories.key(owner, expiry_date=timezone.now(), allowed_ips=["10.0.0.0/8"])[0]
+    factories.server("b", password="secret", loaded_since=timezone.now())
+    factories.server("a", enabled=False)
+    factories.job(Status.FAILED, owner=owner, api_key=key, error_code="x", warnings=["é", "ü"])
+    factories.job(not_before=timezone.now())
+
+
+@pytest.mark.parametrize("model", [Job, ApiKey, Server])
+def test_each_field_is_read_as_a_queryset_reads_it(model):
+    some_rows()
+    read = Reader(model, "ORDER BY t.created_at" if model is not ApiKey else "").all()
+    wanted = {row.pk: values(row) for row in model.objects.all()}
+    assert len(wanted) == len(read) > 0
+    assert {row.pk: values(row) for row in read} == wanted
+    assert [type(value) for row in read for value in values(row).values()] == [
+        type(value) for row in read for value in wanted[row.pk].values()
+    ]
+
+
+def test_a_row_that_was_read_can_be_changed_and_saved():
+    job = factories.job()
+    read = Reader(Job, "WHERE t.id = %s").first(job.pk)
+    read.source_info = "changed"
+    read.save(update_fields=["source_info"])
+    assert Job.objects.get().source_info == "changed"
+
+
+def test_no_row_is_none_and_further_columns_come_as_they_are():
+    assert Reader(Job, "WHERE t.id = %s").first(factories.user().pk) is None
+    factories.job(priority=3)
+    assert [more for _, more in Reader(Job, "", "t.priority", "7").with_more()] == [[3, 7]]
+
+
+def test_an_inserted_row_is_what_saving_would_have_made():
+    job = Job(app_type="x", generation_params={"a": [1, "é"]}, created_at=timezone.now())
+    job.updated_at = job.created_at
+    insert(job)
+    saved = Job.objects.get()
+    assert values(saved) == values(job)
+    insert(Event(kind="x", payload={"a": None}, at=timezone.now()))
+    assert Event.objects.get().payload == {"a": None}
+
+
+def test_who_may_see_a_job_is_the_same_for_one_and_for_many():
+    owner, other = factories.user(), factories.user()
+    own, free, foreign = factories.key(owner)[0], factories.key()[0], factories.key()[0]
+    for row in ({"owner": owner}, {"owner": owner, "api_key": own}, {"api_key": free}, {}):
+        factories.job(**row)
+    factories.job(owner=other, api_key=free)
+    actors = [
+        SYSTEM,
+        Actor(),
+        *(Actor.of_user(user) for user in (owner, other, factories.staff())),
+        *(Actor.of_key(key) for key in (own, free, foreign)),
+    ]
+    for actor in actors:
+        seen = {job.pk for job in Job.objects.visible_to(actor)}
+        one_by_one = {j.pk for j in Job.objects.all() if actor.may_see(j.owner_id, j.api_key_id)}
+        assert one_by_one == seen, actor
