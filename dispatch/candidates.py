@@ -10,7 +10,7 @@ from django.utils import timezone
 from dispatch import scheduling
 from dispatch.known import inventories
 from dispatch.lease import is_fresh, live_count
-from dispatch.models import Inventory, Server, Timing
+from dispatch.models import Server, Timing
 from jobs.choices import LaneClass, Status
 from jobs.models import Attempt, Job, QueueSettings
 from jobs.ports import Reason
@@ -130,7 +130,7 @@ def server_states(
     """
     rows = list(servers if servers is not None else _BY_ALIAS.all())
     ids = [row.pk for row in rows]
-    known = inventories(Inventory.objects.filter(server__in=ids))
+    known = inventories(ids)
     loads = _load_seconds(ids) if timed else {}
     # A single server is compared with no other: two queries less on the way to its GPU.
     several = len(rows) > 1

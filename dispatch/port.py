@@ -12,7 +12,7 @@ from dispatch import candidates, services
 from dispatch.finish import queue_finish
 from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
-from dispatch.models import Inventory, Server
+from dispatch.models import Server
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
 from jobs.ports import Forecast, Reason
@@ -73,10 +73,10 @@ class DispatchServers:
 
 def _known(app_type: str, alias: str) -> list[ServerInventory]:
     """Return what the suitable servers have."""
-    rows = Inventory.objects.filter(server__enabled=True, server__app_type=app_type)
+    servers = Server.objects.filter(enabled=True, app_type=app_type)
     if alias:
-        rows = rows.filter(server__alias=alias)
-    return list(inventories(rows).values())
+        servers = servers.filter(alias=alias)
+    return list(inventories(servers.values_list("pk", flat=True)).values())
 
 
 def forecast(jobs: Sequence[Job]) -> Mapping[UUID, Forecast]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 __all__ = ["Reader", "Rows", "insert"]
 
@@ -58,18 +58,19 @@ class Reader(Generic[_Row]):
 
     def with_more(self, *params: Any) -> list[tuple[_Row, list[Any]]]:
         """Return all rows, each with its further columns as the database has them."""
-        plan = _plan(self._model, self._rest, self._more, connection.vendor)
+        database = connections[DEFAULT_DB_ALIAS]  # not its proxy, which looks it up each time
+        plan = _plan(self._model, self._rest, self._more, database.vendor)
         statement, names, converters = plan
-        with connection.cursor() as cursor:
+        with database.cursor() as cursor:
             cursor.execute(statement, [_param(value) for value in params])
             found = cursor.fetchall()
         rows = []
         for raw in found:
             values = list(raw)
             for place, converter, expression in converters:
-                values[place] = converter(values[place], expression, connection)
+                values[place] = converter(values[place], expression, database)
             own, more = values[: len(names)], values[len(names) :]
-            rows.append((self._model.from_db(connection.alias, names, own), more))
+            rows.append((self._model.from_db(database.alias, names, own), more))
         return rows
 
 
@@ -100,7 +101,8 @@ def insert(row: models.Model) -> None:
 
 
 def _values(row: models.Model, fields: Iterable[Any]) -> list[Any]:
-    return [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields]
+    database = connections[DEFAULT_DB_ALIAS]
+    return [field.get_db_prep_save(field.pre_save(row, True), database) for field in fields]
 
 
 class Rows:

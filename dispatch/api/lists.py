@@ -9,7 +9,7 @@ from dispatch import services
 from dispatch.api.entries import Entry, merge_models, merge_names
 from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
-from dispatch.models import Inventory, Server
+from dispatch.models import Server
 from mobilesd.http.views import ApiView
 
 __all__ = [
@@ -45,8 +45,7 @@ class _List(ApiView):
 
     def get(self, request: Request) -> Response:
         servers = _servers(request.query_params.get("server", "").replace("\x00", ""))
-        rows = Inventory.objects.filter(server__in=list(servers)).order_by("server_id")
-        lists = [(servers[pk], found) for pk, found in inventories(rows).items()]
+        lists = [(servers[pk], found) for pk, found in inventories(servers).items()]
         entries = [entry.emit() for entry in self.merge(lists)]
         return Response({"success": True, "count": len(entries), self.name: entries})
 
