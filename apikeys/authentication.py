@@ -129,8 +129,10 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         key, owner_is_active = _find(token.partition(".")[0])
         now = timezone.now()
-        if key is None or not key.knows(token, now):
+        used_hash = key.hash_of(token, now) if key is not None else ""
+        if key is None or not used_hash:
             raise _refuse("invalid_api_key", "There is no such API key.")
+        key.used_hash = used_hash
         if key.revoked:
             raise _refuse("api_key_revoked", "This API key was revoked. Make a new one.")
         if key.expiry_date is not None and key.expiry_date <= now:

@@ -1,7 +1,8 @@
 """Whether those who opened a stream still may have it; asked for many at once."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -20,16 +21,20 @@ _SCOPE = "jobs:read"
 
 @dataclass(frozen=True)
 class Credential:
-    """What somebody was let in by: the prefix of a key, or the key of a page's session."""
+    """What somebody was let in by: a secret of a key, by its hash, or the key of a page's session.
+
+    The prefix alone would outlive a rotation: whoever has a leaked secret could go on listening.
+    """
 
     key_prefix: str = ""
+    key_hash: str = field(default="", repr=False)
     session_key: str = ""
 
     @classmethod
     def of_request(cls, request: Any) -> "Credential":
         """Return what an authenticated request of the API was let in by."""
         if isinstance(request.auth, ApiKey):
-            return cls(key_prefix=request.auth.prefix)
+            return cls(key_prefix=request.auth.prefix, key_hash=request.auth.used_hash)
         return cls(session_key=request.session.session_key or "")
 
 
@@ -39,19 +44,27 @@ def actors(credentials: Collection[Credential]) -> Mapping[Credential, Actor]:
 
 
 def _by_key(credentials: Collection[Credential]) -> Mapping[Credential, Actor]:
-    prefixes = [wanted.key_prefix for wanted in credentials if wanted.key_prefix]
+    prefixes = {wanted.key_prefix for wanted in credentials if wanted.key_prefix}
     if not prefixes:
         return {}
     now = timezone.now()
+    rows = ApiKey.objects.select_related("owner").filter(prefix__in=prefixes)
+    keys = {key.prefix: key for key in rows if _may_read(key, now)}
     return {
-        Credential(key_prefix=key.prefix): Actor.of_key(key)
-        for key in ApiKey.objects.select_related("owner").filter(prefix__in=prefixes)
-        if key.is_active
+        wanted: Actor.of_key(keys[wanted.key_prefix])
+        for wanted in credentials
+        if wanted.key_prefix in keys and wanted.key_hash in keys[wanted.key_prefix].hashes(now)
+    }
+
+
+def _may_read(key: ApiKey, now: datetime) -> bool:
+    return (
+        key.is_active
         and not key.revoked
         and (key.expiry_date is None or key.expiry_date > now)
         and (key.owner is None or key.owner.is_active)
         and key.has_scope(_SCOPE)
-    }
+    )
 
 
 def _by_session(credentials: Collection[Credential]) -> Mapping[Credential, Actor]:

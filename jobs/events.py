@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs.models import Epoch, Event, Job, LiveEvent
+from mobilesd.http.request_ids import request_id
 from mobilesd.rows import Rows, insert
 
 __all__ = [
@@ -109,6 +110,12 @@ def _order_ids() -> None:
             cursor.execute("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL])
 
 
+def _told(payload: Any) -> dict[str, Any]:
+    """Return the payload with the id of the request that made the change, if one did."""
+    asked = request_id()
+    return {**payload, "request_id": asked} if asked else payload
+
+
 def emit(
     kind: DurableKind,
     payload: Any,
@@ -125,7 +132,7 @@ def emit(
             job_id=job_id,
             owner_id=owner_id,
             public=public,
-            payload=payload,
+            payload=_told(payload),
             at=timezone.now(),
         )
     )
@@ -141,7 +148,7 @@ def emit_for_jobs(kind: DurableKind, told: Iterable[tuple[Job, Any]]) -> None:
     _order_ids()
     now = timezone.now()
     rows = [
-        Event(kind=kind, job_id=job.pk, owner_id=job.owner_id, payload=payload, at=now)
+        Event(kind=kind, job_id=job.pk, owner_id=job.owner_id, payload=_told(payload), at=now)
         for job, payload in told
     ]
     if rows:

@@ -40,6 +40,11 @@ class Rounds:
     def __len__(self) -> int:
         return len(self._due)
 
+    def count_of(self, actor: Actor) -> int:
+        """Return how many guests are of the same owner, or key without one; from any thread."""
+        # list() of a dict is one step for other threads; a loop over it would not be.
+        return sum(guest.actor.scope == actor.scope for guest in list(self._due))
+
     def add(self, guest: Guest) -> None:
         """Look at this guest from now on; each `add` needs its `remove`."""
         loop = asyncio.get_running_loop()

@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from mobilesd import health
-from mobilesd.http.problems import unknown_api_path
+from mobilesd import health, views
 from mobilesd.schema import documents
+from mobilesd.unknown import UnknownPath
 
 urlpatterns = [
     path("status", health.status),
@@ -18,7 +18,8 @@ urlpatterns = [
     path("", include("gallery.urls")),
     path("", include("apikeys.urls")),
     # Also with DEBUG on, where Django would show its own page for an unknown path.
-    re_path(r"^api(?:/.*)?$", unknown_api_path),
+    re_path(r"^api(?:/.*)?$", UnknownPath.as_view()),
+    path("admin/login/", views.admin_sign_in),  # before the admin's own
     path("admin/", admin.site.urls),
     path("", include("mobilesd.pages")),
 ]

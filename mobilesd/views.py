@@ -3,20 +3,23 @@
 from typing import Any
 
 from django import forms
+from django.contrib import admin
 from django.contrib.auth import get_user_model, login
 from django.contrib.auth.forms import BaseUserCreationForm
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.views import LoginView, redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 from django_ratelimit.core import get_usage
 
 from mobilesd import first_run as links
 
-__all__ = ["SignIn", "favicon", "first_run", "manifest"]
+__all__ = ["SignIn", "admin_sign_in", "favicon", "first_run", "manifest"]
 
 WRONG_TRIES_A_MINUTE = 10
 
@@ -57,6 +60,17 @@ class SignIn(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs, nobody=_nobody())
+
+
+@never_cache
+@require_safe
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """Let who administrates sign in where all do: in the admin's own form, guessing is free."""
+    if admin.site.has_permission(request):
+        return redirect("admin:index")
+    if request.user.is_authenticated:  # the form would send them here again, for ever
+        raise PermissionDenied
+    return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
 
 class FirstAccount(BaseUserCreationForm):  # type: ignore[type-arg]  # no generic at run time

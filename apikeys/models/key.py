@@ -95,6 +95,9 @@ class ApiKey(AbstractAPIKey):
     previous_until = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # Of a key that a request was let in by: the hash of the secret that it came with.
+    used_hash: str = ""
+
     objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
     class Meta(AbstractAPIKey.Meta):
@@ -105,13 +108,15 @@ class ApiKey(AbstractAPIKey):
         """Tell whether the key may do this; `admin` includes all scopes."""
         return scope in self.scopes or "admin" in self.scopes
 
-    def knows(self, token: str, now: datetime) -> bool:
-        """Tell whether `P.S` holds this key's secret, or that before during a grace time."""
-        verify = type(self).objects.key_generator.verify
-        if verify(token, self.hashed_key):
-            return True
+    def hashes(self, now: datetime) -> list[str]:
+        """Return the hashes of the secrets that work: its own, and in a grace time that before."""
         grace = self.previous_until is not None and self.previous_until > now
-        return grace and bool(self.previous_hash) and verify(token, self.previous_hash)
+        return [self.hashed_key, *([self.previous_hash] if grace and self.previous_hash else [])]
+
+    def hash_of(self, token: str, now: datetime) -> str:
+        """Return the hash of the secret in `P.S` if it works, else ""."""
+        verify = type(self).objects.key_generator.verify
+        return next((known for known in self.hashes(now) if verify(token, known)), "")
 
     def allows_address(self, address: IPv4Address | IPv6Address | None) -> bool:
         """Tell whether the key may be used from there; None is no address (a Unix socket)."""

@@ -17,9 +17,11 @@ from mobilesd.errors import Unavailable, bad_field
 from mobilesd.http.holding import Held, can_hold, hold
 from mobilesd.http.views import AnyAccept, ApiView
 
-__all__ = ["MAX_STREAMS", "EventsV2"]
+__all__ = ["MAX_STREAMS", "MAX_STREAMS_EACH", "EventsV2"]
 
 MAX_STREAMS = 2000  # sockets count as well; a stream is about 25 kB
+# Of one owner, with all keys and pages: else one leaked key could take the places of everybody.
+MAX_STREAMS_EACH = 600
 HEARTBEAT_SECONDS = 15.0  # shorter than the patience of proxies, which is a minute or half of one
 RETRY_MILLISECONDS = 2000
 HEADERS = {
@@ -47,7 +49,8 @@ class EventsV2(ApiView):
         interest = Interest(_kinds(request), _job(request, actor))
         if request.method == "HEAD":
             return HttpResponse(headers=HEADERS)
-        if len(rounds) >= MAX_STREAMS or not can_hold(request):
+        own = rounds.count_of(actor)
+        if own >= MAX_STREAMS_EACH or len(rounds) >= MAX_STREAMS or not can_hold(request):
             raise Unavailable(
                 "Too many programs and pages follow the events already.",
                 error="server_busy",

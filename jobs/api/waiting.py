@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from django.http import HttpResponse
 
+from apikeys.actors import Actor
 from jobs.api.serializers import emit_job
 from jobs.messages import Message
 from jobs.models import Job
@@ -28,12 +30,20 @@ from mobilesd.http.files import VOLATILE
 from mobilesd.http.holding import Held, can_hold, hold
 from mobilesd.http.problems import envelope, to_problem
 
-__all__ = ["MAX_WAITERS", "etag_of_job", "v2_body", "wait_for_change", "wait_seconds"]
+__all__ = [
+    "MAX_WAITERS",
+    "MAX_WAITERS_EACH",
+    "etag_of_job",
+    "v2_body",
+    "wait_for_change",
+    "wait_seconds",
+]
 
 logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 30
 MAX_WAITERS = 1000
+MAX_WAITERS_EACH = 300  # of one owner: else one leaked key could take the places of everybody
 PROGRESS_SECONDS = 1.0  # a running job's progress is stored no more often
 JOIN_SECONDS = 5.0
 GONE = "gone"
@@ -158,9 +168,10 @@ class _Watches:
 
     def __init__(self) -> None:
         self.waiters = 0
+        self.waiters_of: Counter[str] = Counter()  # by Actor.scope
         self._by_job: dict[UUID, _Watch] = {}
 
-    async def see(self, job_id: UUID, etag: str, seconds: float) -> _Seen:
+    async def see(self, job_id: UUID, etag: str, seconds: float, who: str) -> _Seen:
         """Return the job as soon as it is not that of `etag`, else as it is after these seconds."""
         watch = self._by_job.get(job_id)
         if watch is None:
@@ -168,6 +179,7 @@ class _Watches:
         waiter = _Waiter(etag)
         watch.waiters.add(waiter)
         self.waiters += 1
+        self.waiters_of[who] += 1
         try:
             watch.look()  # it may have changed since the view looked
             await asyncio.wait({waiter.answer}, timeout=seconds)
@@ -177,6 +189,7 @@ class _Watches:
             return await waiter.answer
         finally:
             self.waiters -= 1
+            self.waiters_of -= Counter([who])  # forgets who has none left
             watch.waiters.discard(waiter)
             if not watch.waiters:
                 watch.stop()
@@ -191,14 +204,15 @@ def wait_for_change(request: Any, job_id: UUID, *, etag: str, seconds: float) ->
 
     Then it is 304 for a client that has it already, else 200. Raises Unavailable.
     """
-    if _watches.waiters >= MAX_WAITERS:
+    who = Actor.of_request(request).scope
+    if _watches.waiters_of[who] >= MAX_WAITERS_EACH or _watches.waiters >= MAX_WAITERS:
         raise Unavailable("Too many programs wait for jobs.", error="server_busy", retry_after=5)
     has_it = asks_for_changes(request)
     context = copy_context()  # knows the id of the request, which an error names
 
     async def answer(held: Held) -> None:
         left = asyncio.create_task(held.left())
-        seeing = asyncio.create_task(_watches.see(job_id, etag, seconds))
+        seeing = asyncio.create_task(_watches.see(job_id, etag, seconds, who))
         try:
             await asyncio.wait({left, seeing}, return_when=asyncio.FIRST_COMPLETED)
             if seeing.done():

@@ -75,6 +75,7 @@ def read_variations(value: Any) -> Variations:
     """
     if not isinstance(value, dict):
         raise bad_field("variations", 'must be an object such as {"checkpoints": ["a", "b"]}.')
+    value = _without_nulls(value)
     mode, fields = "product", value
     if "fields" in value or "mode" in value:
         if unknown := sorted(set(value) - {"mode", "fields"}):
@@ -87,7 +88,7 @@ def read_variations(value: Any) -> Variations:
     if not isinstance(fields, dict):
         raise bad_field("variations.fields", "must be an object of lists.")
     found: dict[str, Sequence[Any]] = {}
-    for given, values in fields.items():
+    for given, values in _without_nulls(fields).items():
         name = str(given)
         where = f"variations.{name[:60]}"
         known = canonical_name(_PLURALS.get(name, name))
@@ -101,6 +102,10 @@ def read_variations(value: Any) -> Variations:
     if mode == "zip" and len({len(values) for values in found.values()}) > 1:
         raise _of_one_length(found)
     return Variations(found, together=mode == "zip")
+
+
+def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}  # null means absent
 
 
 def _of_one_length(fields: Mapping[str, Sequence[Any]]) -> InvalidInput:

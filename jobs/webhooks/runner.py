@@ -6,8 +6,10 @@ and written in its own thread; the threads that send know no database.
 """
 
 import logging
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
@@ -30,6 +32,8 @@ __all__ = ["Runner"]
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
+# Of one owner: else somebody whose addresses all answer slowly would hold up everybody.
+AT_ONCE_EACH = 4
 IDLE_SECONDS = 1.0
 _LOOK_SECONDS = 0.03
 # How long results are waited for at a stop, which has 4 seconds in all.
@@ -113,11 +117,18 @@ class Runner:
         waiting = Delivery.objects.filter(
             webhook__in=ready, state=DeliveryState.PENDING, due_at__lte=now
         )
-        for webhook_id in waiting.values_list("webhook", flat=True).distinct():
+        wanted = sorted(waiting.values_list("webhook", flat=True).distinct())
+        owners = {each.pk: each.owner_id or each.api_key_id for each in webhooks}
+        under_way = Counter(owners.get(each.webhook_id) for each in self._sending.values())
+        for webhook_id in random.sample(wanted, len(wanted)):  # nobody is always the last
+            owner = owners[webhook_id]
             if len(self._sending) >= AT_ONCE:
                 return
+            if under_way[owner] >= AT_ONCE_EACH:
+                continue
             taken = claim(webhook_id)
             if taken is not None:
+                under_way[owner] += 1
                 self._send(taken)
 
     def _send(self, taken: Claim) -> None:

@@ -7,6 +7,7 @@ surrogates, a recursive walk) is refused here, with a sentence, before anything 
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import IO, Any, NoReturn
@@ -25,6 +26,9 @@ __all__ = ["MAX_DEPTH", "JSONRenderer", "StrictJSONParser"]
 
 # ComfyUI graphs and script arguments need about ten levels; recursive code stays far from its end.
 MAX_DEPTH = 100
+# A value of three bytes becomes one of some 60, and Python does nothing else while it reads: 60 MB
+# of `[],` would take gigabytes, and stop everybody for a minute. Pictures hold none of these signs.
+MAX_SIGNS = 1_000_000
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -46,8 +50,7 @@ def _finite(text: str) -> float:
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise _invalid(
             f"The name {twice[:80]!r} appears twice in one object.",
             "Send each name once; nothing is dropped silently.",
@@ -94,6 +97,12 @@ def decode(raw: bytes) -> Any:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _invalid(f"The body is not UTF-8 (byte {error.start}).") from None
+    openings = text.count("[") + text.count("{")
+    if text.count(",") + openings > MAX_SIGNS:
+        raise _invalid(
+            f"The body holds more than {MAX_SIGNS:,} commas and brackets.",
+            "Send less in one request.",
+        )
     try:
         value = _decoder.decode(text)
     except json.JSONDecodeError as error:
@@ -105,7 +114,7 @@ def decode(raw: bytes) -> Any:
     except ValueError:  # Python refuses whole numbers of more than 4300 digits
         raise _invalid("The body holds a number with too many digits.") from None
     texts = _SUSPICIOUS.search(text) is not None
-    if texts or text.count("[") + text.count("{") > MAX_DEPTH:
+    if texts or openings > MAX_DEPTH:
         _check_tree(value, texts=texts)
     return value
 
@@ -160,7 +169,7 @@ def _to_json(value: Any) -> Any:
 
 
 class JSONRenderer(BaseRenderer):
-    """Write compact JSON."""
+    """Write compact JSON; indented for people who read it in a browser."""
 
     media_type = "application/json"
     format = "json"
@@ -174,6 +183,13 @@ class JSONRenderer(BaseRenderer):
     ) -> bytes:
         if data is None:
             return b""
+        # Only the browsable API asks for it.
+        indent: int | None = (renderer_context or {}).get("indent")
         return json.dumps(
-            data, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_to_json
+            data,
+            ensure_ascii=False,
+            allow_nan=False,
+            indent=indent,
+            separators=(",", ": " if indent else ":"),
+            default=_to_json,
         ).encode("utf-8", "replace")

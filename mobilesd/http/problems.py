@@ -16,7 +16,6 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.utils import timezone
 from django.views import defaults
-from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -31,7 +30,6 @@ __all__ = [
     "not_found",
     "server_error",
     "to_problem",
-    "unknown_api_path",
 ]
 
 logger = logging.getLogger(__name__)
@@ -164,12 +162,6 @@ def _is_api(request: HttpRequest) -> bool:
 
 def _plain(problem: Problem) -> JsonResponse:
     return JsonResponse(envelope(problem), status=problem.status)
-
-
-@csrf_exempt
-def unknown_api_path(request: HttpRequest) -> HttpResponse:
-    """Answer every API path that no route knows: a JSON 404, never a page."""
-    return _plain(NotFound(f"There is no {request.path[:200]} in this API."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -49,6 +49,30 @@ def test_submissions_and_all_else_are_counted_apart(member):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_path_that_is_not_there_counts_as_well(member, method):
+    _, token = factories.key(member, rate_limit=2)
+    for left in (19, 18):
+        answer = Api(token).send(method, "/api/v2/jobs/no-uuid/status")
+        assert (answer.status_code, told(answer)) == (404, (20, left))
+        assert "Allow" not in answer.headers
+
+
+@pytest.mark.django_db
+def test_a_wrong_key_is_refused_where_nothing_is():
+    answer = Api("abcdefgh.wrong").get("/api/v2/nothing")
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_api_key")
+
+
+@pytest.mark.django_db
+def test_a_page_without_its_csrf_token_learns_that_nothing_is_there(member):
+    page = Client(enforce_csrf_checks=True)
+    page.force_login(member)
+    answer = page.post("/api/v2/nothing", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+
+
+@pytest.mark.django_db
 def test_a_request_that_is_refused_does_nothing_else(member, django_assert_max_num_queries):
     _, token = factories.key(member, rate_limit=1)
     api = Api(token)

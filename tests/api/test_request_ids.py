@@ -4,9 +4,12 @@ import asyncio
 import logging
 
 import pytest
+from django.db import transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
 
+from jobs.events import emit
+from jobs.models import Event
 from mobilesd.http.request_ids import RequestIdFilter, RequestIdMiddleware, request_id
 from tests.api.conftest import Api
 
@@ -55,3 +58,21 @@ def test_it_works_in_an_async_stack_too():
     answers = asyncio.run(both())
     assert [a.content.decode() for a in answers] == [a.headers["X-Request-ID"] for a in answers]
     assert answers[0].content != answers[1].content
+
+
+def test_the_events_of_a_request_carry_its_id(api):
+    body = {"generation_params": {"positive_prompt": "a cat"}}
+    api.send("POST", "/api/v2/generate", body, **{"X-Request-ID": "one"})
+    api.send("POST", "/api/v2/generate/bulk", {**body, "bulk_quantity": 2}, **{"X-Request-ID": "b"})
+    assert [event.payload["request_id"] for event in Event.objects.order_by("pk")] == [
+        "one",
+        "b",
+        "b",
+    ]
+
+
+@pytest.mark.django_db
+def test_events_outside_of_requests_carry_none():
+    with transaction.atomic():
+        emit("server.status", {"alias": "gpu"}, public=True)
+    assert Event.objects.get().payload == {"alias": "gpu"}

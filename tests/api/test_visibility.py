@@ -12,6 +12,7 @@ from apikeys.models import DEFAULT_SCOPES
 from jobs.choices import Status
 from jobs.models import Batch, Job
 from mobilesd.http.views import ApiView
+from mobilesd.unknown import UnknownPath
 from tests import factories
 from tests.api.conftest import Api
 
@@ -28,7 +29,7 @@ def _api_routes(patterns=None, prefix="") -> list[tuple[str, type[ApiView]]]:
             found += _api_routes(pattern.url_patterns, prefix + str(pattern.pattern))
         elif isinstance(pattern, URLPattern):
             view = getattr(pattern.callback, "cls", None)
-            if isinstance(view, type) and issubclass(view, ApiView):
+            if isinstance(view, type) and issubclass(view, ApiView) and view is not UnknownPath:
                 found.append((prefix + str(pattern.pattern), view))
     return found
 

@@ -38,6 +38,11 @@ def test_the_page_shows_what_programs_would_get(browser):
     assert "job_not_found" in answer.text
 
 
+def test_the_page_shows_json_that_people_can_read(browser):
+    text = browser.get(JOBS).text
+    assert "\n    <span" in text or "\n    &quot;" in text or '\n    "' in text
+
+
 def test_a_form_is_offered_only_for_what_one_may_do(browser):
     staff = Client(headers={"Accept": BROWSER})
     staff.force_login(factories.staff())

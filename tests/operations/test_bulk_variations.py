@@ -37,6 +37,18 @@ def test_seeds_follow_the_base(api, fields, wanted):
     assert seeds() == wanted
 
 
+@pytest.mark.parametrize(
+    "variations",
+    [
+        {"seeds": [5, 3], "prompts": None},
+        {"mode": None, "fields": {"seeds": [5, 3], "prompts": None}},
+    ],
+)
+def test_null_in_the_variations_means_absent(api, variations):
+    send(api, variations=variations, bulk_quantity=1)
+    assert seeds() == [5, 3]
+
+
 @pytest.mark.parametrize("name", ["base_seed", "seed"])
 def test_a_base_that_is_not_said_is_drawn_once(api, name):
     given_seed = {**PARAMS, "seed": -1} if name == "seed" else PARAMS

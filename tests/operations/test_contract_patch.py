@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import uuid
+from unittest.mock import ANY
 
 import pytest
 from django.utils import timezone
@@ -84,6 +85,7 @@ def test_everybody_who_may_see_it_hears_of_it(api, job, member):
         "job": str(job.pk),
         "status": "pending",
         "fields": ["priority", "generation_params"],
+        "request_id": ANY,
     }
 
 

@@ -1,5 +1,7 @@
 """contracts/api.md, the rows of `/api/v2/queue` and `/api/v1/settings`, field by field."""
 
+from unittest.mock import ANY
+
 import pytest
 
 from jobs.choices import Status
@@ -71,6 +73,7 @@ def test_everybody_hears_of_a_pause(boss):
         "paused_app_types": ["forge"],
         "server": None,
         "app_type": "forge",
+        "request_id": ANY,
     }
 
 

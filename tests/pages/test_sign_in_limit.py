@@ -40,3 +40,21 @@ def test_right_passwords_do_not_count() -> None:
     factories.user("anna")
     for _ in range(WRONG_TRIES_A_MINUTE + 2):
         assert sign_in(Client(), factories.PASSWORD).status_code == 302
+
+
+def test_the_administration_has_no_form_of_its_own_to_guess_at(client: Client) -> None:
+    factories.staff("anna")
+    tried = client.post(
+        reverse("admin:login"), {"username": "anna", "password": factories.PASSWORD}
+    )
+    assert tried.status_code == 405
+    assert "_auth_user_id" not in client.session
+    page = client.get(reverse("admin:index"), follow=True)
+    assert page.redirect_chain[-1][0] == f"{reverse('sign-in')}?next=/admin/"
+
+
+def test_members_are_not_sent_round_in_circles_by_the_administration(client: Client) -> None:
+    client.force_login(factories.user())
+    assert client.get(reverse("admin:index"), follow=True).status_code == 403
+    client.force_login(factories.staff())
+    assert client.get(reverse("admin:login"), follow=True).status_code == 200

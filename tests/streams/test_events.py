@@ -7,6 +7,8 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import transaction
 
+from apikeys import services
+from apikeys.actors import SYSTEM
 from apikeys.models import ApiKey
 from jobs import events, replay, rounds
 from jobs.api import streams
@@ -313,6 +315,27 @@ async def test_the_stream_of_a_key_that_is_no_good_any_more_ends(
         assert await stream.event() is None
 
 
+async def test_a_rotation_ends_the_streams_of_the_secret_before(token, monkeypatch):
+    monkeypatch.setattr(rounds, "CHECK_SECONDS", 0.1)
+    async with connection(EVENTS, token) as stream:
+        await _hello(stream)
+        await in_thread(services.rotate)(token.partition(".")[0], 0, SYSTEM)
+        assert await stream.event() is None
+
+
+async def test_in_the_grace_time_of_a_rotation_both_secrets_keep_their_streams(
+    member, token, monkeypatch
+):
+    monkeypatch.setattr(rounds, "CHECK_SECONDS", 0.05)
+    _, new = await in_thread(services.rotate)(token.partition(".")[0], 3600, SYSTEM)
+    async with connection(EVENTS, token) as before, connection(EVENTS, new) as after:
+        await _hello(before)
+        await _hello(after)
+        assert await before.silent(0.4)
+        await emit({"n": 1}, owner=member)
+        assert (await before.event())["n"] == (await after.event())["n"] == 1
+
+
 async def test_the_stream_of_somebody_who_was_locked_out_ends(member, token, monkeypatch):
     monkeypatch.setattr(rounds, "CHECK_SECONDS", 0.1)
     async with connection(EVENTS, token) as stream:
@@ -345,6 +368,18 @@ async def test_who_leaves_is_forgotten_at_once(token):
         assert len(rounds.rounds) == 1
     assert relay.lag_seconds() is None
     assert len(rounds.rounds) == 0
+
+
+async def test_one_owner_can_not_take_the_places_of_all(token, monkeypatch):
+    monkeypatch.setattr(streams, "MAX_STREAMS_EACH", 1)
+    other = (await in_thread(factories.key)(await in_thread(factories.user)()))[1]
+    async with connection(EVENTS, token) as first:
+        await _hello(first)
+        async with connection(EVENTS, token) as second, connection(EVENTS, other) as third:
+            await second.begin()
+            assert second.status == 503
+            assert (await second.body())["error"] == "server_busy"
+            await _hello(third)
 
 
 async def test_too_many_streams_are_told_to_come_back(token, monkeypatch):

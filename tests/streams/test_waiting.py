@@ -250,6 +250,20 @@ async def test_too_many_who_wait_are_told_to_come_back(job, token, monkeypatch):
             assert (await answer.body())["error"] == "server_busy"
 
 
+async def test_one_owner_can_not_take_the_places_of_all(job, token, monkeypatch):
+    monkeypatch.setattr(waiting, "MAX_WAITERS_EACH", 1)
+    theirs = await in_thread(factories.job)(owner=await in_thread(factories.user)())
+    other = (await in_thread(factories.key)(theirs.owner))[1]
+    async with connection(_path(job), token, wait=30):
+        await _waiting()
+        async with connection(_path(job), token, wait=30) as answer:
+            await answer.begin()
+            assert answer.status == 503
+        async with connection(_path(theirs), other, wait=30):
+            await _waiting(2)
+    assert not waiting._watches.waiters_of
+
+
 async def test_two_hundred_wait_for_one_job_without_a_thread_and_with_one_look(
     job, token, monkeypatch
 ):

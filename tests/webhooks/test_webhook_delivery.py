@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from datetime import timedelta
 
 import pytest
@@ -14,10 +15,12 @@ from jobs import events
 from jobs import services as job_services
 from jobs.models import Delivery, DeliveryState, Event, Job, Webhook
 from jobs.webhooks import bodies, claims, fanout, services
+from jobs.webhooks import runner as runner_module
 from jobs.webhooks.claims import claim, settle
 from jobs.webhooks.runner import Runner
 from jobs.webhooks.sending import Outcome
 from tests import factories
+from tests.processes.installation import eventually
 from tests.webhooks.conftest import SECRET, later
 from tests.webhooks.test_webhook_signature import verified
 
@@ -570,3 +573,21 @@ def _until(true, seconds=10):
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_one_owner_with_slow_addresses_does_not_hold_up_the_others(receiver, hook, member):
+    go_on = threading.Event()
+    receiver.answer = lambda got: 204 if got.path == "/other" or go_on.wait(10) else 500
+    for _ in range(runner_module.AT_ONCE + 1):
+        hook(Actor.of_user(member))
+    other = hook(Actor.of_user(factories.user()), url=f"http://127.0.0.1:{receiver.port}/other")
+    runner = Runner()
+    tell()
+    delivered = Delivery.objects.filter(webhook=other, state=DeliveryState.DELIVERED)
+    try:
+        eventually(lambda: runner.round() and delivered.exists())
+        under_way = list(runner._sending.values())
+        assert len(under_way) == runner_module.AT_ONCE_EACH
+    finally:
+        go_on.set()
+        runner.finish()

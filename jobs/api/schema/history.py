@@ -42,7 +42,9 @@ _EVENT = obj(
         "type": text("The kind of event."),
         "text": text("What happened, in words."),
         "timestamp": moment(),
-        "data": mapping(True, "What the event says."),
+        "data": mapping(
+            True, "What the event says; `request_id` is that of the request that made the change."
+        ),
     }
 )
 _EXAMPLE: dict[str, Any] = {
