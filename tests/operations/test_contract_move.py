@@ -45,6 +45,7 @@ def test_it_answers_the_job_at_its_new_place(boss, jobs):
             "job": str(jobs[3].pk),
             "status": "pending",
             "fields": ["queue_position", "priority", "lane"],
+            "request_id": answer.headers["X-Request-ID"],
         },
     )
 
