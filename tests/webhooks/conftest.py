@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from apikeys.actors import Actor
 from jobs.models import Delivery, DeliveryState, Event, Webhook
 from jobs.webhooks import services
 from jobs.webhooks.runner import Runner
+from tests import factories
 from tests.api.conftest import api, boss, member  # noqa: F401  fixtures
 from tests.webhooks.receiver import Receiver
 
@@ -66,3 +68,8 @@ def later(webhook: Webhook) -> None:
     """Let the time pass that a webhook and its deliveries wait for."""
     Webhook.objects.filter(pk=webhook.pk).update(not_before=None)
     Delivery.objects.filter(webhook=webhook).update(due_at=timezone.now())
+
+
+@pytest.fixture
+def boss_hook(hook):
+    return hook(Actor.of_user(factories.staff()))
