@@ -8,9 +8,9 @@ from django.db import connection
 
 from apikeys.actors import Actor
 from jobs.models import Job, JobText
-from mobilesd.search import SearchIndex, facet, indexed
+from mobilesd.search import SearchIndex, Text, facet, indexed
 
-__all__ = ["INDEX", "add", "change", "facets_of", "remove", "words_of"]
+__all__ = ["INDEX", "add", "change", "facets_of", "remove", "texts_of", "words_of"]
 
 INDEX = SearchIndex("jobs_jobtext", owner="job_id")
 
@@ -54,14 +54,19 @@ def _texts(job: Job) -> Iterator[str]:
                 yield named
 
 
+def texts_of(jobs: Iterable[Job]) -> list[Text]:
+    """Return what `INDEX.add` takes of these jobs; making it can come before the transaction."""
+    prepare = Job._meta.pk.get_db_prep_value
+    return [(prepare(job.pk, connection), job.created_at, words_of(job)) for job in jobs]
+
+
 def add(jobs: Iterable[Job]) -> None:
     """Make new jobs findable; in the transaction that inserts them, after their events.
 
     Jobs that were created at the same time must come sorted by id, as lists show them. On
     PostgreSQL the lock that `jobs.events` takes keeps two submissions of one moment apart.
     """
-    prepare = Job._meta.pk.get_db_prep_value
-    INDEX.add((prepare(job.pk, connection), job.created_at, words_of(job)) for job in jobs)
+    INDEX.add(texts_of(jobs))
 
 
 def change(job: Job) -> None:

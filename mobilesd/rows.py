@@ -68,7 +68,8 @@ class Reader(Generic[_Row]):
         for raw in found:
             values = list(raw)
             for place, converter, expression in converters:
-                values[place] = converter(values[place], expression, database)
+                if values[place] is not None:  # every converter of ours passes None on
+                    values[place] = converter(values[place], expression, database)
             own, more = values[: len(names)], values[len(names) :]
             rows.append((self._model.from_db(database.alias, names, own), more))
         return rows

@@ -26,6 +26,7 @@ __all__ = [
     "RANKS_PER_MOMENT",
     "Expression",
     "SearchIndex",
+    "Text",
     "Window",
     "expression",
     "facet",
@@ -46,6 +47,9 @@ _TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 # Facets begin with a letter that no word has: `_words` writes w for it.
 _WYNN = "ƿ"
 _EVERY_TEXT = _WYNN
+
+# Of which row (as the database has it), created when, with which words.
+Text = tuple[Any, datetime, str]
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -224,8 +228,8 @@ class SearchIndex:
         for statement in sqlite if vendor == "sqlite" else postgres:
             editor.execute(statement.format(table=self.table))
 
-    def add(self, texts: Iterable[tuple[Any, datetime, str]]) -> None:
-        """Insert texts: of which row (as the database has it), created when, with which words.
+    def add(self, texts: Iterable[Text]) -> None:
+        """Insert texts.
 
         Each goes behind those created at the same time. Plain SQL, because each submission runs
         it. The caller keeps other writers of the same moment away: SQLite's write lock, elsewhere

@@ -86,6 +86,8 @@ class BoundedChannel(_Channel):  # type: ignore[misc]
 
     def allContentReceived(self) -> None:
         self._began, self._received, self._has_headers = None, 0, False
+        # Django reads forms itself; here it would hold up everybody else's requests meanwhile.
+        self.requests[-1]._parsePOSTFormSubmission = False
         super().allContentReceived()
 
     # --- What is refused -------------------------------------------------------------------

@@ -10,7 +10,18 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 ROOT = Path(__file__).resolve().parents[1]
 APPS = ("apikeys", "jobs", "gallery", "models_catalog", "dispatch")
-LEAVES = {"env", "errors", "http", "rows", "schema", "sqlite", "search", "sealed", "storage"}
+LEAVES = {
+    "env",
+    "errors",
+    "http",
+    "commits",
+    "rows",
+    "schema",
+    "sqlite",
+    "search",
+    "sealed",
+    "storage",
+}
 BACKENDS = re.compile(r"(?<![a-z])(forge(?!t)|comfyui)", re.IGNORECASE)
 # Where a backend's name is the point: its dispatcher, its fake, and the setting that lists them.
 ABOUT_A_BACKEND = ("dispatch/dispatchers/", "dispatch/fakes/", "mobilesd/settings.py")

@@ -7,9 +7,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
-from jobs import services
-from jobs.api.serializers import emit_job
-from jobs.api.waiting import etag_of_job, v2_body, wait_for_change, wait_seconds
+from jobs.api.shown import shown
+from jobs.api.waiting import v2_body, wait_for_change, wait_seconds
 from mobilesd.http.conditional import asks_for_changes, still_has, tag, unchanged
 from mobilesd.http.views import ApiView
 
@@ -24,9 +23,11 @@ class StatusV1(ApiView):
     required_scopes = {"GET": READ}
 
     def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
-        emitted = emit_job(services.find(job_id, Actor.of_request(request)))
-        etag = etag_of_job(emitted)
-        return unchanged(etag) if still_has(request, etag) else tag(Response(emitted), etag)
+        _, seen = shown(job_id, Actor.of_request(request))
+        if still_has(request, seen.etag):
+            return unchanged(seen.etag)
+        response: Response = tag(Response(seen.emitted), seen.etag)
+        return response
 
 
 class StatusV2(ApiView):
@@ -41,11 +42,12 @@ class StatusV2(ApiView):
 
     def get(self, request: Request, job_id: UUID) -> HttpResponseBase:
         seconds = wait_seconds(request)
-        job = services.find(job_id, Actor.of_request(request))
-        emitted = emit_job(job)
-        etag = etag_of_job(emitted)
-        has_it = still_has(request, etag)
+        job, seen = shown(job_id, Actor.of_request(request))
+        has_it = still_has(request, seen.etag)
         waits = has_it or not (job.is_final or asks_for_changes(request))
         if seconds and waits:
-            return wait_for_change(request, job_id, etag=etag, seconds=seconds)
-        return unchanged(etag) if has_it else tag(Response(v2_body(emitted)), etag)
+            return wait_for_change(request, job_id, etag=seen.etag, seconds=seconds)
+        if has_it:
+            return unchanged(seen.etag)
+        response: Response = tag(Response(v2_body(seen.emitted)), seen.etag)
+        return response

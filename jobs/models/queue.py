@@ -45,3 +45,11 @@ class QueueSettings(models.Model):
     def current(cls) -> Self:
         """Return the row as it is now; the defaults before anybody has changed one."""
         return Reader(cls, "WHERE t.id = 1").first() or cls()
+
+    @classmethod
+    def accepts_submissions(cls) -> bool:
+        """Tell that switch alone; plain SQL, because every submission asks."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT accept_submissions FROM {cls._meta.db_table} WHERE id = 1")
+            row = cursor.fetchone()
+        return bool(row[0]) if row is not None else True

@@ -12,7 +12,7 @@ from jobs.services.bulk import (
     find_batch,
     submit_bulk,
 )
-from jobs.services.changes import cancel, delete, find, retry
+from jobs.services.changes import cancel, delete, find, find_as_of, retry
 from jobs.services.edit import patch
 from jobs.services.history import history_of
 from jobs.services.orders import Order, Submission
@@ -31,6 +31,7 @@ __all__ = [
     "cancel_batch",
     "delete",
     "find",
+    "find_as_of",
     "find_batch",
     "history_of",
     "move",

@@ -8,26 +8,38 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import events, transitions, wording
 from jobs.choices import Status
-from jobs.models import Job
+from jobs.models import Event, Job
 from mobilesd.errors import Conflict, NotFound
 from mobilesd.rows import Reader
 
-__all__ = ["cancel", "delete", "find", "retry", "wrong_state"]
+__all__ = ["cancel", "delete", "find", "find_as_of", "retry", "wrong_state"]
 
 
-_LISTED = Reader(Job, "WHERE t.id = %s AND t.deleted_at IS NULL")
+_LISTED = Reader(
+    Job,
+    "WHERE t.id = %s AND t.deleted_at IS NULL",
+    f"(SELECT MAX(id) FROM {Event._meta.db_table})",
+)
 
 
 def find(job_id: UUID, actor: Actor) -> Job:
     """Return a job that this actor may see; raise NotFound (`job_not_found`)."""
-    job = _LISTED.first(job_id)
-    if job is None or not actor.may_see(job.owner_id, job.api_key_id):
-        raise NotFound(
-            "There is no such job.",
-            error="job_not_found",
-            hint="Check the id. A deleted job and a job of somebody else look the same.",
-        )
-    return job
+    return find_as_of(job_id, actor)[0]
+
+
+def find_as_of(job_id: UUID, actor: Actor) -> tuple[Job, int]:
+    """Return a job that this actor may see, and the id of the newest event of all (0: none).
+
+    Raises NotFound (`job_not_found`).
+    """
+    for job, (newest,) in _LISTED.with_more(job_id):
+        if actor.may_see(job.owner_id, job.api_key_id):
+            return job, newest or 0
+    raise NotFound(
+        "There is no such job.",
+        error="job_not_found",
+        hint="Check the id. A deleted job and a job of somebody else look the same.",
+    )
 
 
 def cancel(job_id: UUID, actor: Actor) -> Job:

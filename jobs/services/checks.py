@@ -18,7 +18,7 @@ _CLOSED_RETRY_SECONDS = 60
 
 def check_open() -> None:
     """Raise Unavailable (`submissions_closed`) while this installation takes no jobs."""
-    if not QueueSettings.current().accept_submissions:
+    if not QueueSettings.accepts_submissions():
         raise Unavailable(
             "This MobileSD takes no jobs now.",
             error="submissions_closed",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 
 from apikeys.actors import Actor
@@ -14,8 +14,8 @@ from jobs.services import idempotency
 from jobs.services.checks import check_open, check_rest, checked_app_type
 from jobs.services.orders import Order, Submission
 from jobs.usage import QuotaExceeded, check_quota
-from mobilesd.rows import insert
-from mobilesd.sqlite import write_turn
+from mobilesd.commits import commit_together
+from mobilesd.rows import Rows
 
 __all__ = ["new_job", "submit"]
 
@@ -43,18 +43,23 @@ def submit(order: Order, actor: Actor) -> Submission:
     ]
     taken = inputs.take(normalised.params, actor)
     job = new_job(order, actor, app_type, normalised, taken.params, warnings)
+    # Made before the transaction, as others wait for it.
+    row, texts = Rows([job]), wording.texts_of([job])
+
+    def write() -> None:
+        check_quota(actor, 1)
+        row.insert()
+        if order.idempotency_key:
+            idempotency.remember(order.idempotency_key, body_sha256, actor, job)
+        inputs.attach(job, taken)
+        events.emit_for_job(
+            "job.created", job, events.JobCreated(job=str(job.pk), status=job.status)
+        )
+        wording.INDEX.add(texts)
+        transitions.announce_waiting(job)
+
     try:
-        with write_turn(), transaction.atomic():
-            check_quota(actor, 1)
-            insert(job)
-            if order.idempotency_key:
-                idempotency.remember(order.idempotency_key, body_sha256, actor, job)
-            inputs.attach(job, taken)
-            events.emit_for_job(
-                "job.created", job, events.JobCreated(job=str(job.pk), status=job.status)
-            )
-            wording.add([job])
-            transitions.announce_waiting(job)
+        commit_together(write)
     except (IntegrityError, QuotaExceeded):
         # The same key a moment earlier, from another thread or process: that one has won. It may
         # have used the quota up as well.

@@ -1,0 +1,110 @@
+"""Several threads' small writes in one transaction, so that they share its fsync.
+
+A commit that survives a power cut waits for the disk, and SQLite has one writer at a time: eight
+threads that each commit their own job wait for each other's disk. Here the first one that comes
+writes for all that come while it waits.
+"""
+
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
+
+from django.db import connection, transaction
+
+from mobilesd.sqlite import write_turn
+
+__all__ = ["commit_together"]
+
+MOST = 32  # in one transaction: nobody should wait long for the others' statements
+
+_Result = TypeVar("_Result")
+
+
+class _Write(Generic[_Result]):
+    """What one thread wants written, and what became of it."""
+
+    def __init__(self, work: Callable[[], _Result]) -> None:
+        self._work = work
+        self._context = copy_context()  # knows the id of the request
+        self._result: _Result | None = None
+        self.error: BaseException | None = None
+        self.told = threading.Event()
+        self.done = False
+
+    def run(self) -> None:
+        self._result = self._context.copy().run(self._work)
+
+    def run_alone(self) -> None:
+        try:
+            with transaction.atomic():
+                self.run()
+        except BaseException as error:
+            self.error = error
+
+    def result(self) -> _Result:
+        if self.error is not None:
+            raise self.error
+        return self._result  # type: ignore[return-value]  # it ran
+
+
+_mutex = threading.Lock()
+_queue: list[_Write[Any]] = []  # its first one writes for all
+
+
+def commit_together(work: Callable[[], _Result]) -> _Result:
+    """Run `work` in a transaction, and return its result after the commit.
+
+    `work` may run in another thread, together with others' in one transaction, and it may run a
+    second time after all that it did was rolled back: it must do nothing but use the database's
+    default connection. Raises what `work` raises; its own writes are undone then, not the others'.
+    Where rows have locks of their own, and inside a transaction, it simply runs.
+    """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        with transaction.atomic():
+            return work()
+    write = _Write(work)
+    with _mutex:
+        _queue.append(write)
+        leads = _queue[0] is write
+    if not leads:
+        write.told.wait()
+    if not write.done:
+        _lead()
+    return write.result()
+
+
+def _lead() -> None:
+    """Write for all that wait by the time that it is our turn; then let the next one lead."""
+    writes: list[_Write[Any]] = _queue[:1]
+    try:
+        with write_turn():
+            with _mutex:
+                writes = _queue[:MOST]
+            _commit(writes)
+    except BaseException as error:  # also when the turn did not come
+        for write in writes:
+            write.error = write.error or error
+    finally:
+        with _mutex:
+            del _queue[: len(writes)]
+            following = _queue[:1]
+        for write in writes:
+            write.done = True
+            write.told.set()
+        for write in following:
+            write.told.set()
+
+
+def _commit(writes: list[_Write[Any]]) -> None:
+    if len(writes) > 1:
+        try:
+            with transaction.atomic():
+                for write in writes:
+                    write.run()
+        except Exception:
+            pass  # one of them can't be written, or the disk is full: each tells its own
+        else:
+            return
+    for write in writes:
+        write.run_alone()

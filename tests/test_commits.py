@@ -1,0 +1,131 @@
+"""Writes of several threads share a transaction, and nothing else."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, connections, transaction
+
+from jobs.models import Event
+from mobilesd.commits import commit_together
+from mobilesd.http import request_ids
+from mobilesd.sqlite import write_turn
+from tests.processes.installation import eventually
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="Elsewhere rows have own locks."),
+]
+
+
+def event(name: str, **more: Any) -> int:
+    Event.objects.create(kind="server.status", payload={"alias": name}, at=AT, **more)
+    return threading.get_ident()
+
+
+AT = "2026-01-01T00:00:00Z"
+
+
+def names() -> list[str]:
+    return [row.payload["alias"] for row in Event.objects.order_by("id")]
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """Let threads hand in their writes in this order, while somebody else is writing."""
+    found: list[Any] = [None] * len(works)
+
+    def hand_in(place: int) -> None:
+        request_ids._current.set(f"request {place}")
+        try:
+            found[place] = commit_together(works[place])
+        except Exception as error:
+            found[place] = error
+        finally:
+            connections.close_all()
+
+    from mobilesd import commits
+
+    threads = [threading.Thread(target=hand_in, args=(n,)) for n in range(len(works))]
+    with write_turn():
+        for number, thread in enumerate(threads, start=1):
+            thread.start()
+            eventually(lambda number=number: len(commits._queue) == number)
+    for thread in threads:
+        thread.join(10)
+    return found
+
+
+def test_writes_that_wait_are_committed_by_the_first():
+    writers = at_once(*(lambda n=n: event(str(n)) for n in range(5)))
+    assert len(set(writers)) == 1
+    assert names() == list("01234")
+
+
+def test_one_that_fails_fails_alone():
+    found = at_once(
+        lambda: event("first"),
+        lambda: 1 / 0 if event("undone") else None,
+        lambda: event("last"),
+    )
+    assert isinstance(found[1], ZeroDivisionError)
+    assert names() == ["first", "last"]
+
+
+def test_what_only_the_commit_refuses_fails_alone():
+    """A dangling key is found at the end of the transaction."""
+    found = at_once(lambda: event("first"), lambda: event("dangling", owner_id=99_999))
+    assert isinstance(found[1], IntegrityError)
+    assert not isinstance(found[0], Exception)
+    assert names() == ["first"]
+
+
+def test_the_result_comes_after_the_commit():
+    told = []
+
+    def write() -> str:
+        event("here")
+        transaction.on_commit(lambda: told.append("committed"))
+        return "done"
+
+    assert (commit_together(write), told) == ("done", ["committed"])
+
+
+def test_each_write_knows_the_request_that_asked_for_it():
+    assert at_once(request_ids.request_id, request_ids.request_id) == ["request 0", "request 1"]
+
+
+def test_inside_a_transaction_it_belongs_to_that():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        commit_together(lambda: event("undone"))
+        raise ZeroDivisionError
+    assert names() == []
+
+
+def test_more_than_fit_in_one_transaction_are_all_written(monkeypatch):
+    monkeypatch.setattr("mobilesd.commits.MOST", 2)
+    writers = at_once(*(lambda n=n: event(str(n)) for n in range(5)))
+    assert len(set(writers)) == 3
+    assert names() == list("01234")
+
+
+def test_who_gets_no_turn_is_told_and_the_next_one_goes_on(monkeypatch):
+    monkeypatch.setattr("mobilesd.commits.write_turn", lambda: write_turn(0.01))
+    with write_turn():
+        thread = threading.Thread(target=lambda: refused.append(_refusal()))
+        refused: list[Any] = []
+        thread.start()
+        thread.join(10)
+    assert "locked" in str(refused[0])
+    commit_together(lambda: event("later"))
+    assert names() == ["later"]
+
+
+def _refusal() -> Exception | None:
+    try:
+        commit_together(lambda: event("never"))
+    except Exception as error:
+        return error
+    finally:
+        connections.close_all()
+    return None
