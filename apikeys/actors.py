@@ -74,13 +74,14 @@ class Actor:
 
         Of the keys, one of the installation with `admin` sees all, any other its owner's.
         """
-        admin = key.has_scope("admin")
+        scopes = key.counting_scopes
+        admin = "admin" in scopes
         return cls(
             user_id=key.owner_id,
             key_prefix=key.prefix,
-            sees_all_jobs=key.has_scope("jobs:all"),
+            sees_all_jobs=admin or "jobs:all" in scopes,
             sees_all_keys=admin and key.owner_id is None,
-            scopes=_ALL_SCOPES if admin else frozenset(key.scopes),
+            scopes=_ALL_SCOPES if admin else scopes,
             allowed_app_types=tuple(key.allowed_app_types),
             has_quota=key.jobs_per_day is not None or key.gpu_seconds_per_day is not None,
         )

@@ -87,6 +87,11 @@ class ApiKeyForm(_Form):
         }
         try:
             self.wanted = read_fields(body)
+            services.check_counting(
+                self.wanted["scopes"],
+                owner.pk if owner is not None else None,
+                None if self.instance._state.adding else ApiKey.objects.get(pk=self.instance.pk),
+            )
         except Problem as problem:
             for name, sentences in problem.fields.items():
                 self.add_error("expiry_date" if name == "expires_at" else name, list(sentences))

@@ -79,12 +79,13 @@ def _checked(token: str) -> str:
 def _keys() -> Reader[ApiKey]:
     users = get_user_model()._meta.db_table
     rest = f"LEFT JOIN {users} u ON u.id = t.owner_id WHERE t.prefix = %s"
-    return Reader(ApiKey, rest, "u.is_active")
+    return Reader(ApiKey, rest, "u.is_active", "u.is_staff")
 
 
 def _find(prefix: str) -> tuple[ApiKey | None, bool]:
     """Return a key, and whether its owner (if any) may still sign in."""
-    for key, (owner_is_active,) in _keys().with_more(prefix):
+    for key, (owner_is_active, owner_is_staff) in _keys().with_more(prefix):
+        key.owner_is_staff = bool(owner_is_staff)
         return key, key.owner_id is None or bool(owner_is_active)
     return None, False
 

@@ -4,7 +4,8 @@ django-ratelimit counts in *fixed* windows of one minute, which begin at another
 key: around the edge of two windows a key can have twice its limit within a minute, never more. A
 clock that jumps ends the window, at worst with one more allowance. Every request counts, also a
 refused one. The counters are exact as far as their cache is: one web process counts in its own
-memory, several in Redis (check mobilesd.E005 refuses anything else).
+memory, several in Redis (check mobilesd.E005 refuses anything else). While Redis does not answer,
+nothing is counted and every request passes (mobilesd/sparing.py).
 
 The limit is no part of what is counted, so a limit that was just changed is in force with the
 next request, and changing it to and fro gives nobody a new allowance.

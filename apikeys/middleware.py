@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from apikeys import limits
 from apikeys.access_log import Line, access_log
+from apikeys.endings import ending_of
 from apikeys.models import ApiKey
 from mobilesd.errors import Problem
 from mobilesd.http.addresses import client_address
@@ -45,8 +46,9 @@ def answered(request: HttpRequest, response: HttpResponseBase, seconds: float) -
     """Add the limit's headers, slow refused attempts down, note the request; return the answer.
 
     Each request of a key is noted and each refused one, but not what signed-in pages ask for. A
-    stream is noted once, when it starts. For those who answer outside of the middleware as well:
-    call it once a request; it asks for nothing but `request.auth` and `request.META`.
+    stream is noted once, when it starts, an answer that was waited for when it ends. For those who
+    answer outside of the middleware as well: call it once a request; it asks for nothing but
+    `request.auth` and `request.META`.
     """
     key = getattr(request, "auth", None)
     key = key if isinstance(key, ApiKey) else None
@@ -61,7 +63,12 @@ def answered(request: HttpRequest, response: HttpResponseBase, seconds: float) -
         wait = limits.refuse(address)
         if wait is not None:
             response, error = _slowed_down(wait), "rate_limited"
-    access_log.note(_line(request, response, key, error, address, seconds))
+    line = _line(request, response, key, error, address, seconds)
+    ending = ending_of(request)
+    if ending is not None and response.status_code == 200:
+        ending.keep(line)
+    else:
+        access_log.note(line)
     return response
 
 

@@ -50,6 +50,13 @@ class ScopePermission(BasePermission):
                 error="scope_missing",
                 hint="Ask somebody who runs this MobileSD.",
             )
+        if isinstance(request.auth, ApiKey) and scope in request.auth.scopes:
+            raise Problem(
+                f"The scope {scope} of the API key does not count: its owner is not of the staff.",
+                error="scope_missing",
+                hint="Ask somebody who runs this MobileSD.",
+                extra={"scope": scope},
+            )
         raise Problem(
             f"The API key lacks the scope {scope}.",
             error="scope_missing",

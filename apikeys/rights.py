@@ -13,6 +13,7 @@ from django.utils.crypto import constant_time_compare
 
 from apikeys.actors import Actor
 from apikeys.models import ApiKey
+from mobilesd.http.addresses import client_address, plain_address
 
 __all__ = ["Credential", "actors"]
 
@@ -24,17 +25,23 @@ class Credential:
     """What somebody was let in by: a secret of a key, by its hash, or the key of a page's session.
 
     The prefix alone would outlive a rotation: whoever has a leaked secret could go on listening.
+    `address` is where a key's request came from, which the key may not allow any more.
     """
 
     key_prefix: str = ""
     key_hash: str = field(default="", repr=False)
     session_key: str = ""
+    address: str = ""
 
     @classmethod
     def of_request(cls, request: Any) -> "Credential":
         """Return what an authenticated request of the API was let in by."""
         if isinstance(request.auth, ApiKey):
-            return cls(key_prefix=request.auth.prefix, key_hash=request.auth.used_hash)
+            return cls(
+                key_prefix=request.auth.prefix,
+                key_hash=request.auth.used_hash,
+                address=client_address(request),
+            )
         return cls(session_key=request.session.session_key or "")
 
 
@@ -53,8 +60,12 @@ def _by_key(credentials: Collection[Credential]) -> Mapping[Credential, Actor]:
     return {
         wanted: Actor.of_key(keys[wanted.key_prefix])
         for wanted in credentials
-        if wanted.key_prefix in keys and wanted.key_hash in keys[wanted.key_prefix].hashes(now)
+        if wanted.key_prefix in keys and _lets_in(keys[wanted.key_prefix], wanted, now)
     }
+
+
+def _lets_in(key: ApiKey, wanted: Credential, now: datetime) -> bool:
+    return wanted.key_hash in key.hashes(now) and key.allows_address(plain_address(wanted.address))
 
 
 def _may_read(key: ApiKey, now: datetime) -> bool:

@@ -1,6 +1,6 @@
 """What a key may be allowed to do, in the API's words and in plain ones."""
 
-__all__ = ["ANYONE", "DEFAULT_SCOPES", "IN_WORDS", "MEMBER_SCOPES", "SCOPES"]
+__all__ = ["ANYONE", "DEFAULT_SCOPES", "IN_WORDS", "MEMBER_SCOPES", "SCOPES", "STAFF_SCOPES"]
 
 IN_WORDS = {
     "jobs:read": "See jobs and their progress",
@@ -16,6 +16,7 @@ IN_WORDS = {
 SCOPES = tuple(IN_WORDS)
 DEFAULT_SCOPES = ("jobs:read", "jobs:write", "servers:read", "images:read", "models:read")
 # What signed-in members may do, and so give to their keys; staff may do everything.
-MEMBER_SCOPES = frozenset(SCOPES) - {"admin", "jobs:all", "models:write"}
+STAFF_SCOPES = frozenset({"admin", "jobs:all", "models:write"})
+MEMBER_SCOPES = frozenset(SCOPES) - STAFF_SCOPES
 # What a view asks for that is open to every key and everybody who is signed in.
 ANYONE = ""

@@ -15,9 +15,19 @@ from django.utils import timezone
 
 from apikeys.actors import Actor
 from apikeys.models import ApiKey, KeyDay, default_scopes
+from apikeys.scopes import STAFF_SCOPES
 from mobilesd.errors import Conflict, NotFound, Problem, bad_field
 
-__all__ = ["change", "create", "delete", "find", "requests_of", "revoke", "rotate"]
+__all__ = [
+    "change",
+    "check_counting",
+    "create",
+    "delete",
+    "find",
+    "requests_of",
+    "revoke",
+    "rotate",
+]
 
 
 def find(prefix: str, actor: Actor) -> ApiKey:
@@ -47,6 +57,7 @@ def create(fields: Mapping[str, Any], actor: Actor) -> tuple[ApiKey, str]:
     values["owner_id"] = actor.user_id
     if "owner" in values:
         values["owner_id"] = _owner_id(values.pop("owner"), actor, actor.user_id)
+    check_counting(values["scopes"], values["owner_id"])
     key, token = ApiKey.objects.create_key(**values)
     return key, token
 
@@ -64,6 +75,7 @@ def change(prefix: str, fields: Mapping[str, Any], actor: Actor) -> ApiKey:
             _check_scopes([s for s in values["scopes"] if s not in key.scopes], actor)
         if "owner" in values:
             values["owner_id"] = _owner_id(values.pop("owner"), actor, key.owner_id)
+        check_counting(values.get("scopes", key.scopes), values.get("owner_id", key.owner_id), key)
         if values:
             _changed(ApiKey.objects.filter(prefix=prefix, revoked=False).update(**values))
         changed: ApiKey = ApiKey.objects.select_related("owner").get(prefix=prefix)
@@ -109,6 +121,24 @@ def delete(prefix: str, actor: Actor) -> None:
     """Delete a key; its jobs and pictures stay. Raises NotFound."""
     with transaction.atomic():
         _held(prefix, actor, revoked_too=True).delete()
+
+
+def check_counting(scopes: Sequence[str], owner_id: int | None, key: ApiKey | None = None) -> None:
+    """Refuse scopes that would not count (`ApiKey.counting_scopes`); raise InvalidInput.
+
+    What `key` has of its owner it may keep, also when that one has left the staff.
+    """
+    had = key.scopes if key is not None and key.owner_id == owner_id else []
+    idle = [scope for scope in scopes if scope in STAFF_SCOPES and scope not in had]
+    if not idle or owner_id is None:
+        return
+    if not get_user_model()._default_manager.filter(pk=owner_id, is_staff=True).exists():
+        raise bad_field(
+            "scopes",
+            f"may not hold {', '.join(idle)}: these count only while the key's owner is of the"
+            " staff.",
+            "Leave them out, or make it a key of the installation or of somebody of the staff.",
+        )
 
 
 def requests_of(keys: Sequence[ApiKey]) -> Mapping[str, tuple[int, int]]:

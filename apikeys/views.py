@@ -72,7 +72,8 @@ def key(request: HttpRequest, prefix: str) -> HttpResponse:
     requests, errors = services.requests_of([row])[row.prefix]
     context = {
         "item": _in_words(row),
-        "may": [IN_WORDS.get(scope, scope) for scope in row.scopes],
+        "may": [IN_WORDS.get(s, s) for s in row.scopes if s in row.counting_scopes],
+        "may_not": [IN_WORDS.get(s, s) for s in row.scopes if s not in row.counting_scopes],
         "requests": requests,
         "errors": errors,
         "quotas": _quotas(row, used),

@@ -1,7 +1,8 @@
 """Lists and searches of 1,000,000 jobs: page 1, a page in the middle, each filter, each reader.
 
-Prints per list the median and the 95th percentile in ms, beside GET /status of the same process
-at the same time. `python -m bench.listing COUNT` takes another number of jobs.
+Prints per list the median and the 95th percentile in ms of the best of three rounds, beside
+GET /status of the same process at the same time; the first list after a start counts by itself.
+`python -m bench.listing COUNT` takes another number of jobs.
 """
 
 import base64
@@ -9,14 +10,16 @@ import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from bench.common import Figures, installation, percentile, round_trip, seed, show
+from bench.common import Figures, best_of, installation, round_trip, seed, show
 from bench.seed import BATCH_ID
 from tests.processes.installation import Api, Installation
 
 JOBS = 1_000_000
 SAMPLES = 40
 PAGE, FILTER = "p95 ≤ 40 ms", "p95 ≤ 60 ms"
+BOUNDS = {PAGE: 40, FILTER: 60}
 
 
 def _lists(middle: datetime, key: str) -> dict[str, tuple[str, str]]:
@@ -38,11 +41,13 @@ def _lists(middle: datetime, key: str) -> dict[str, tuple[str, str]]:
         "created_before": f"created_before={at}",
         "app_type + status": "app_type=other&status=failed",
         "server + status": "server=attic&status=completed",
+        "api_key + status": f"api_key={key}&status=failed",
         "q of 900,000": "q=lighthouse",
         "q of one": "q=zanzibar",
         "q, phrase": 'q="dramatic light by the sea"',
         "q, prefix": "q=zanz*",
         "q of most + status": "q=lighthouse&status=failed",
+        "q of most + server of few": "q=lighthouse&server=attic",
         "q + app_type": "q=storm&app_type=other",
     }
     pages = {"page 1": "", "a page in the middle": f"cursor={cursor.decode().rstrip('=')}"}
@@ -51,14 +56,14 @@ def _lists(middle: datetime, key: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _measure(started: Installation, api: Api, query: str) -> Figures:
-    samples = []
-    for _ in range(SAMPLES):
+def _measure(started: Installation, api: Api, query: str, samples: int = SAMPLES) -> Figures:
+    taken = []
+    for _ in range(samples):
         began = time.perf_counter()
         answer = api.get(f"/api/v2/jobs?{query}")
-        samples.append((time.perf_counter() - began) * 1000)
+        taken.append((time.perf_counter() - began) * 1000)
         answer.raise_for_status()
-    return Figures(samples, round_trip(started, 20))
+    return Figures(taken, round_trip(started, 20))
 
 
 def _readers(started: Installation, seeded: str) -> dict[str, Api]:
@@ -75,13 +80,19 @@ def main(count: int = JOBS) -> None:
         seeded = seed(started, count)
         print(f"{count:,} jobs made in {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]}")
         middle = datetime.now(UTC) - timedelta(seconds=count // 2)
-        worst = 0.0
-        for reader, api in _readers(started, seeded).items():
-            for name, (query, wanted) in _lists(middle, seeded.partition(".")[0]).items():
-                figures = _measure(started, api, query)
-                worst = max(worst, percentile(figures.samples, 0.95))
+        readers = _readers(started, seeded)
+        lists = _lists(middle, seeded.partition(".")[0])
+        started.stop()
+        started.start()
+        show("staff: the first list", _measure(started, readers["staff"], "", 1), PAGE)
+        over = []
+        for reader, api in readers.items():
+            for name, (query, wanted) in lists.items():
+                figures = best_of(partial(_measure, started, api, query))
                 show(f"{reader}: {name}", figures, wanted)
-        print(f"the slowest p95: {worst:.1f} ms, load {os.getloadavg()[0]}")
+                if figures.p95 > BOUNDS[wanted]:
+                    over.append(f"{reader}: {name}")
+        print(f"over their bound: {', '.join(over) or 'none'}; load {os.getloadavg()[0]}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import DatabaseError, Error, connection, connections, transaction
 from django.utils import timezone
 
-from dispatch.models import Server
+from dispatch.models import Server, hold_servers
 
 __all__ = [
     "HEARTBEAT_SECONDS",
@@ -196,6 +196,7 @@ def take(server_id: int, sighting: Sighting | None = None) -> Lease | None:
     """
     token = uuid.uuid4()
     with transaction.atomic():
+        hold_servers()
         server = Server.objects.filter(pk=server_id).first()
         if server is None:
             return None

@@ -1,12 +1,26 @@
 """Servers, and the lease by which one lane owns one of them."""
 
-from django.db import models
+from django.db import connection, models
 
 from mobilesd.sealed import seal, unseal
 
-__all__ = ["PASSWORD", "Health", "Interrupt", "Inventory", "Server", "Timing"]
+__all__ = ["PASSWORD", "Health", "Interrupt", "Inventory", "Server", "Timing", "hold_servers"]
 
 PASSWORD = "server-password"  # what servers' passwords are sealed as
+
+
+_ADVISORY_LOCK = 0x6D6F6266  # any constant that nobody else takes
+
+
+def hold_servers() -> None:
+    """Keep those apart, until the commit, who look at all servers to change one of them.
+
+    They count the lanes that live, or look for a second server with the same address: on
+    PostgreSQL neither of two at once would see the other. Before the locks of server rows.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
 
 
 class Health(models.TextChoices):

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from dispatch import candidates, services
+from dispatch.address import host_and_port
+from dispatch.dispatchers.registry import dispatcher_class
 from dispatch.finish import queue_finish
 from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
@@ -33,20 +35,23 @@ class DispatchServers:
     def aliases(self) -> Sequence[str]:
         return list(Server.objects.order_by("alias").values_list("alias", flat=True))
 
+    def endpoints(self) -> Sequence[tuple[str, int]]:
+        return [host_and_port(url) for url in Server.objects.values_list("url", flat=True)]
+
     def submission_warnings(
         self, params: Mapping[str, Any], app_type: str, alias: str
     ) -> Sequence[str]:
-        """Say what no suitable server is known to have; the job is taken all the same.
+        """Say what no suitable server is known to have, or takes; the job is taken all the same.
 
         A file may have been copied to a server a moment ago, so this refuses nothing.
         """
+        warnings = list(dispatcher_class(app_type).order_warnings(params))
         checkpoint = str(params.get("checkpoint_name", ""))
         wanted = loras_in_prompt(str(params.get("positive_prompt", "")))
         known = _known(app_type, alias) if checkpoint or wanted else []
         if not known:
-            return []
+            return warnings
         where = alias or "any server"
-        warnings = []
         if checkpoint and all(i.index.find(checkpoint) is None for i in known):
             warnings.append(f"The checkpoint {checkpoint} is not on {where} yet. The job waits.")
         loras = {name.lower() for inventory in known for name in inventory.loras}

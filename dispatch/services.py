@@ -14,10 +14,10 @@ from django.utils import timezone
 from dispatch import wake
 from dispatch.address import checked_alias, checked_url
 from dispatch.health import HealthReport, check
-from dispatch.models import PASSWORD, Health, Interrupt, Inventory, Server
+from dispatch.models import PASSWORD, Health, Interrupt, Inventory, Server, hold_servers
 from jobs import events
 from jobs.choices import Status
-from jobs.models import Attempt, Job, JobProgress
+from jobs.models import Attempt, Job, JobProgress, hold_queue
 from mobilesd.errors import Conflict, NotFound, bad_field
 from mobilesd.sealed import seal
 
@@ -85,6 +85,7 @@ def add_server(
     )
     try:
         with transaction.atomic():
+            hold_servers()
             _refuse_twin(server.url, alias=server.alias)
             server.save(force_insert=True)
             retire_demo()
@@ -103,6 +104,8 @@ def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
     """
     values = _checked_changes(changes)
     with transaction.atomic():
+        if "url" in values:
+            hold_servers()
         server = _locked(alias)
         moved = any(
             values.get(name, getattr(server, name)) != getattr(server, name)
@@ -259,6 +262,7 @@ def retire_demo() -> None:
     if not demos:
         return
     Server.objects.filter(demo=True, enabled=True).update(enabled=False)
+    hold_queue()
     Job.objects.filter(
         status=Status.PENDING, deleted_at__isnull=True, target_server_alias__in=demos
     ).update(target_server_alias="", updated_at=timezone.now())

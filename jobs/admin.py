@@ -23,6 +23,7 @@ from jobs.models import (
     JobText,
     LiveEvent,
     QueueSettings,
+    Retry,
     Webhook,
 )
 from jobs.webhooks import claims
@@ -191,6 +192,14 @@ class BatchAdmin(ReadOnly, _Admin):
     list_display = ("id", "total", "seed_variation", "owner", "created_at")
     list_select_related = ("owner",)
     ordering = ("-created_at",)
+    show_full_result_count = False
+
+
+@admin.register(Retry)
+class RetryAdmin(ReadOnly, _Admin):
+    list_display = ("at", "job_id", "api_key_prefix")
+    search_fields = ("=job__id", "=api_key_prefix")
+    ordering = ("-at",)
     show_full_result_count = False
 
 

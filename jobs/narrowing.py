@@ -23,6 +23,7 @@ __all__ = ["Wanted"]
 # Few enough that reading their rows is quick in any order; to count them costs a millisecond.
 _FEW = 10_000
 _VISIBLE = "visible"
+_WITH_OWNER = ("status", "api_key")  # conditions whose index begins with the owner, too
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Wanted:
     equal: dict[str, Any] = field(default_factory=dict)
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+    @property
+    def impossible(self) -> bool:
+        """Tell whether a key that sees only its own jobs asks for those of another key.
+
+        The database would look at all jobs of either to find none of both.
+        """
+        if self.actor.sees_all_jobs or self.actor.user_id is not None:
+            return False
+        return self.equal.get("api_key", self.actor.key_prefix) != self.actor.key_prefix
 
     def parts(self) -> list[JobQuerySet]:
         """Return the jobs, in disjoint parts that each are one range of an index."""
@@ -57,6 +68,13 @@ class Wanted:
             jobs = jobs.filter(In(column("status", indexed=False), list(self.statuses)))
         return jobs
 
+    def along(self) -> JobQuerySet:
+        """Return the jobs by an index of what the words don't tell: the status, else the server."""
+        if not self.statuses:
+            return self._jobs(self.equal, frozenset(["server"]))
+        jobs = self._jobs(self.equal, frozenset())
+        return jobs.filter(In(column("status", indexed=True), list(self.statuses)))
+
     def _parts_equal(self) -> list[dict[str, Any]]:
         if not self.statuses:
             return [self.equal]
@@ -77,11 +95,13 @@ class Wanted:
         single = [frozenset([name]) for name in sorted(equal, reverse=True)]
         if self.actor.sees_all_jobs:
             return single
-        if self.actor.user_id is None or "status" not in equal:
+        if self.actor.user_id is None:
             return [*single, frozenset([_VISIBLE])]
-        both = frozenset([_VISIBLE, "status"])
+        with_owner = [frozenset([_VISIBLE, name]) for name in _WITH_OWNER if name in equal]
+        if len(equal) == len(with_owner) == 1:
+            return with_owner
         # Of several that leave many, the first is taken: the index of the status knows more.
-        return [*single, both] if len(single) > 1 else [both]
+        return [*single, *(with_owner or [frozenset([_VISIBLE])])]
 
     def _count(self, equal: dict[str, Any], way: frozenset[str]) -> int:
         """Count what the index of some conditions holds, up to a number that is many."""
@@ -92,6 +112,8 @@ class Wanted:
     def _jobs(
         self, equal: dict[str, Any], indexed: frozenset[str], *, visible: bool = True
     ) -> JobQuerySet:
+        if self.impossible:
+            return Job.objects.none()
         jobs = Job.objects.listed()
         if visible:
             jobs = jobs.visible_to(self.actor, indexed=_VISIBLE in indexed)

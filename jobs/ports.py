@@ -62,10 +62,13 @@ class ServersPort(Protocol):
     def aliases(self) -> Sequence[str]:
         """Return all aliases, for the hint of an error."""
 
+    def endpoints(self) -> Sequence[tuple[str, int]]:
+        """Return host and port of each server, also of those that are switched off."""
+
     def submission_warnings(
         self, params: Mapping[str, Any], app_type: str, alias: str
     ) -> Sequence[str]:
-        """Return sentences on what no suitable server is known to have (checkpoint, LoRA)."""
+        """Return sentences on what no suitable server has (checkpoint, LoRA) or takes."""
 
     def waiting_reasons(self, jobs: Sequence["Job"]) -> Mapping[UUID, Reason]:
         """Return why each of these pending jobs waits."""

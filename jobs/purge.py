@@ -8,10 +8,16 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from apikeys.models import ApiKey
-from jobs.models import Attempt, Event, Idempotency, Job
+from jobs.models import Attempt, Event, Idempotency, Job, Retry
 from jobs.usage import DAY
 
-__all__ = ["IDEMPOTENCY_DAYS", "UNDO_SECONDS", "forget_idempotency_keys", "purge_deleted"]
+__all__ = [
+    "IDEMPOTENCY_DAYS",
+    "UNDO_SECONDS",
+    "forget_idempotency_keys",
+    "forget_retries",
+    "purge_deleted",
+]
 
 UNDO_SECONDS = 600
 IDEMPOTENCY_DAYS = 30  # the contract promises 14 at the least (design §4)
@@ -55,6 +61,12 @@ def _purge_some() -> int:
         Event.objects.filter(job__in=jobs).update(job=None)
         Job.objects.filter(pk__in=jobs).delete()
     return len(jobs)
+
+
+def forget_retries() -> int:
+    """Delete what is known of retries once no quota counts them; return how many."""
+    limit = timezone.now() - timedelta(days=IDEMPOTENCY_DAYS)
+    return Retry.objects.filter(at__lt=limit).delete()[0]
 
 
 def forget_idempotency_keys() -> int:

@@ -110,10 +110,13 @@ class WebhookQuerySet(OwnedQuerySet["Webhook"]):
     def visible_to(self, actor: "Actor", *, indexed: bool = True) -> Self:
         """Keep those of this actor (contracts/api.md, "Who sees what").
 
-        One that gets all jobs is for those who see all jobs: another key of the same owner could
-        else turn it to an address of its own, or read its log.
+        A key has those that it made itself, unless it is one with `admin`: a leaked key could else
+        turn other programs' webhooks to an address of its own, or read their logs. One that gets
+        all jobs is for those who see all jobs.
         """
         rows = super().visible_to(actor, indexed=indexed)
+        if actor.key_prefix is not None and "admin" not in actor.scopes:
+            rows = rows.filter(api_key=actor.key_prefix)
         return rows if actor.sees_all_jobs else rows.filter(sees_all_jobs=False)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "end_attempt",
     "fail",
     "fail_pending",
+    "is_open",
     "mark_submitted",
     "requeue",
     "retry",
@@ -70,6 +71,21 @@ def _status_event(job: Job, *, attempt: UUID | None = None, trouble: Trouble | N
     )
 
 
+def _hold_job(token: UUID) -> None:
+    """Lock the job of an attempt: the order is job, attempt, progress, event (protocol rule 2)."""
+    if connection.features.has_select_for_update:
+        # Not its key: else whoever inserts a row that names the job waits for us when it commits.
+        held = Job.objects.select_for_update(no_key=True, of=("self",))
+        held.filter(attempts=token).only("pk").first()
+
+
+def is_open(token: UUID) -> bool:
+    """Tell whether an attempt is open; it stays so until the caller's transaction ends."""
+    _in_transaction()
+    _hold_job(token)
+    return Attempt.objects.open().filter(token=token).exists()
+
+
 def announce_waiting(job: Job) -> None:
     """Tell the apps above that this job waits for a server."""
     job_waiting.send(sender=Job, app_type=job.app_type, target_server_alias=job.target_server_alias)
@@ -100,13 +116,19 @@ def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
     attempt = Attempt.objects.create(
         job=job,
         server_alias=server_alias,
-        api_key_prefix=job.api_key_id or "",
+        api_key_prefix=_charged_key(job),
         number=job.attempts.count() + 1,
         lane=lane,
         created_at=now,
     )
     _status_event(job, attempt=attempt.token)
     return attempt
+
+
+def _charged_key(job: Job) -> str:
+    """Return the prefix of the key whose quota a run counts for: of who asked for it last."""
+    retry = job.retries.order_by("-at").only("api_key_prefix").first()
+    return retry.api_key_prefix if retry is not None else job.api_key_id or ""
 
 
 def mark_submitted(token: UUID, *, lane: UUID) -> bool:
@@ -132,6 +154,7 @@ def adopt(token: UUID, *, old_lane: UUID, lane: UUID) -> bool:
 def clear(token: UUID) -> bool:
     """Note that the backend is rid of an attempt that has ended. Lease-fenced."""
     _in_transaction()
+    _hold_job(token)  # a retry comes before and is announced here, or comes after
     won = Attempt.objects.filter(
         token=token, ended_at__isnull=False, cleared_at__isnull=True
     ).update(cleared_at=timezone.now())
@@ -153,9 +176,7 @@ def end_attempt(
     """Close an open attempt; with `lane`, only if that lane follows it."""
     _in_transaction()
     now = timezone.now()
-    if connection.features.has_select_for_update:
-        # The order of locks is job, attempt everywhere, as in `cancel` (protocol rule 2).
-        Job.objects.select_for_update().filter(attempts=token).first()
+    _hold_job(token)
     query = Attempt.objects.filter(token=token, ended_at__isnull=True)
     if lane is not None:
         query = query.filter(lane=lane)
@@ -287,9 +308,9 @@ def cancel_pending(job_ids: Sequence[UUID]) -> int:
     A waiting job has no open attempt, so there is nothing to clean up at a backend.
     """
     _in_transaction()
+    hold_queue()
     waiting = Job.objects.filter(pk__in=job_ids, status=Status.PENDING, deleted_at__isnull=True)
-    # In one order everywhere, so that two who lock the same rows never wait for each other.
-    jobs = list(waiting.select_for_update().order_by("pk").only("pk", "owner_id"))
+    jobs = list(waiting.select_for_update(no_key=True).only("pk", "owner_id"))
     now = timezone.now()
     won = Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.PENDING).update(
         status=Status.CANCELLED, finished_at=now, updated_at=now

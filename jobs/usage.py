@@ -1,25 +1,27 @@
 """What a key used in the last 24 hours, and whether it may use more.
 
-The window rolls: a job counts until 24 hours after it was made, also when it was deleted; a second
-of an attempt until 24 hours after it passed. Attempts count from their POST to their end; those
-that never reached the backend, or whose end nobody saw (LOST), do not.
+The window rolls: a job counts until 24 hours after it was made, also when it was deleted, and once
+more for each retry; a second of an attempt until 24 hours after it passed. Attempts count from
+their POST to their end; those that never reached the backend, or whose end nobody saw (LOST), do
+not.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, DateTimeField, FloatField, Func, QuerySet, Sum, Value
+from django.db.models import Count, DateTimeField, F, FloatField, Func, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, Greatest, Least, TruncDate
 from django.utils import timezone
 
 from apikeys.models import ApiKey
 from apikeys.ports import Usage
 from jobs.choices import Outcome
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, Job, Retry
 from mobilesd.errors import Problem
 from mobilesd.http.times import rfc3339
 
@@ -42,21 +44,19 @@ class QuotaExceeded(Problem):
 
 
 def usage(keys: Sequence[ApiKey]) -> Mapping[str, Usage]:
-    """Return what these keys used (apikeys.ports.UsagePort), in at most six queries."""
+    """Return what these keys used (apikeys.ports.UsagePort), in at most eight queries."""
     now = timezone.now()
     prefixes = [key.prefix for key in keys]
-    jobs = dict(
-        Job.objects.filter(api_key_id__in=prefixes, created_at__gt=now - DAY)
-        .order_by()
-        .values_list("api_key_id")
-        .annotate(count=Count("*"))  # not of a column that the index lacks
-    )
+    jobs: Counter[str] = Counter()
+    for made in _counted(prefixes, now):
+        # Not of a column that the index lacks.
+        jobs.update(dict(made.values_list("prefix").annotate(count=Count("*"))))
     full = {
         key.prefix: key.jobs_per_day
         for key in keys
         if key.jobs_per_day is not None and jobs.get(key.prefix, 0) >= key.jobs_per_day
     }
-    made = _made(list(full), now) if full else {}
+    times = _made(list(full), now) if full else {}
     seconds = _seconds(prefixes, now)
     spent = {
         key.prefix: key.gpu_seconds_per_day
@@ -68,7 +68,7 @@ def usage(keys: Sequence[ApiKey]) -> Mapping[str, Usage]:
         key.prefix: Usage(
             jobs=jobs.get(key.prefix, 0),
             gpu_seconds=seconds[key.prefix],
-            jobs_free_at=_jobs_free_at(made[key.prefix], full[key.prefix], 1, now)
+            jobs_free_at=_jobs_free_at(times[key.prefix], full[key.prefix], 1, now)
             if key.prefix in full
             else None,
             gpu_free_at=_gpu_free_at(runs[key.prefix], spent[key.prefix], now)
@@ -87,7 +87,7 @@ def check_quota(actor: "Actor", new_jobs: int) -> None:
     """
     if not actor.has_quota:
         return
-    key = ApiKey.objects.select_for_update().filter(prefix=actor.key_prefix).first()
+    key = ApiKey.objects.select_for_update(no_key=True).filter(prefix=actor.key_prefix).first()
     if key is None:  # deleted since; its jobs could not name it
         raise Problem("There is no such API key.", error="invalid_api_key")
     now = timezone.now()
@@ -98,7 +98,7 @@ def check_quota(actor: "Actor", new_jobs: int) -> None:
 
 
 def _check_jobs(key: ApiKey, limit: int, new_jobs: int, now: datetime) -> None:
-    used = Job.objects.filter(api_key_id=key.prefix, created_at__gt=now - DAY).count()
+    used = sum(made.count() for made in _counted([key.prefix], now))
     if used + new_jobs <= limit:
         return
     if new_jobs > limit:
@@ -141,16 +141,22 @@ def _refusal(
 
 
 def _made(prefixes: Sequence[str], now: datetime) -> Mapping[str, Sequence[datetime]]:
-    """Return when the counted jobs of these keys were made, oldest first."""
+    """Return when the counted jobs of these keys were made or retried, oldest first."""
     found: defaultdict[str, list[datetime]] = defaultdict(list)
-    rows = (
-        Job.objects.filter(api_key_id__in=prefixes, created_at__gt=now - DAY)
-        .order_by("created_at")
-        .values_list("api_key_id", "created_at")
-    )
-    for prefix, at in rows:
-        found[str(prefix)].append(at)
+    rows = (made.values_list("prefix", "time") for made in _counted(prefixes, now))
+    for prefix, at in sorted(chain.from_iterable(rows), key=itemgetter(1)):
+        found[prefix].append(at)
     return found
+
+
+def _counted(prefixes: Sequence[str], now: datetime) -> Sequence[QuerySet[Any]]:
+    """Return what counts as a job of these keys: `prefix` and `time` of each, in no order."""
+    made = Job.objects.filter(api_key_id__in=prefixes, created_at__gt=now - DAY)
+    again = Retry.objects.filter(api_key_prefix__in=prefixes, at__gt=now - DAY)
+    return (
+        made.order_by().annotate(prefix=F("api_key_id"), time=F("created_at")),
+        again.order_by().annotate(prefix=F("api_key_prefix"), time=F("at")),
+    )
 
 
 def _jobs_free_at(made: Sequence[datetime], limit: int, new_jobs: int, now: datetime) -> datetime:

@@ -14,6 +14,7 @@ __all__ = [
     "check_durability",
     "check_ports",
     "check_rate_limits",
+    "check_run_folder",
     "check_sqlite",
 ]
 
@@ -78,6 +79,20 @@ def check_data_folder(**_: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def check_run_folder(**_: Any) -> list[CheckMessage]:
+    """Refuse a second `up` on one SQLite database: the lock that keeps it out is in this folder."""
+    if not settings.EMBEDDED or settings.RUN_DIR == settings.DATA_DIR / "run":
+        return []
+    return [
+        Error(
+            "MOBILESD_RUN_DIR is for several web processes, which SQLite can't have.",
+            hint="Remove MOBILESD_RUN_DIR, or set MOBILESD_DATABASE_URL to a PostgreSQL database.",
+            id="mobilesd.E006",
+        )
+    ]
 
 
 @register()

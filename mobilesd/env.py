@@ -173,4 +173,6 @@ def database_url(name: str) -> dict[str, object] | None:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(port or ""),
+        # A connection that outlived the server's restart is replaced before it fails a request.
+        "CONN_HEALTH_CHECKS": True,
     }

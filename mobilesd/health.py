@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from jobs.models import Job
 from jobs.relay import relay
+from mobilesd.warming import warm
 
 __all__ = ["healthz", "readyz", "status", "trouble"]
 
@@ -20,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 LATE_SECONDS = 5  # a relay that is well was at the table within a second
 
-_applied = False  # once all migrations are applied they stay so for this process
+_applied = False  # once all migrations are applied they stay so for this process, and it is warm
 
 
 @csrf_exempt  # another method is a 405, not a page about a token
@@ -41,7 +43,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     except DatabaseError:
         logger.exception("the database can't be read")
         return _answer("unhealthy", ["The database can't be read."])
-    return _answer("healthy", [])
+    return _answer("healthy", [], _warnings())
 
 
 @csrf_exempt  # another method is a 405, not a page about a token
@@ -49,11 +51,23 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """Tell whether the whole installation can work, and if not, why."""
     problems = [found for found in (_database(), trouble()) if found]
-    return _answer("not ready" if problems else "ready", problems)
+    return _answer("not ready" if problems else "ready", problems, _warnings())
 
 
-def _answer(word: str, problems: list[str]) -> JsonResponse:
-    answer = JsonResponse({"status": word, "problems": problems}, status=503 if problems else 200)
+def _warnings() -> list[str]:
+    """Return what is wrong and keeps nobody from working: no reason to take a process away."""
+    # Its module needs the client of Redis, which most installations lack.
+    if settings.REDIS_URL:
+        from mobilesd.sparing import does_not_answer
+
+        if does_not_answer():
+            return ["Redis does not answer. Until it does, no rate limit is counted."]
+    return []
+
+
+def _answer(word: str, problems: list[str], warnings: Sequence[str] = ()) -> JsonResponse:
+    body = {"status": word, "problems": problems, **({"warnings": warnings} if warnings else {})}
+    answer = JsonResponse(body, status=503 if problems else 200)
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
@@ -77,6 +91,7 @@ def _database() -> str:
             executor = MigrationExecutor(connection)
             if executor.migration_plan(executor.loader.graph.leaf_nodes()):
                 return "The database lacks migrations. Run `manage.py migrate`."
+            warm()
             _applied = True
         with transaction.atomic(), connection.cursor() as cursor:
             # On SQLite the BEGIN alone took the write lock, which is the test.

@@ -28,13 +28,14 @@ def _parts() -> Sequence[Callable[[], object]]:
     from gallery.collector import collect_images
     from jobs import events
     from jobs.inputs import collect_inputs
-    from jobs.purge import forget_idempotency_keys, purge_deleted
+    from jobs.purge import forget_idempotency_keys, forget_retries, purge_deleted
     from jobs.webhooks.retention import forget_deliveries
 
     # Rows first: files are free only when no row needs them any more.
     return (
         purge_deleted,
         forget_idempotency_keys,
+        forget_retries,
         events.prune,
         forget_deliveries,
         access_log.prune,

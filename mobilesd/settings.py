@@ -12,7 +12,8 @@ from mobilesd.secrets_file import secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.path("MOBILESD_DATA_DIR", BASE_DIR / "data")
-RUN_DIR = DATA_DIR / "run"
+# What belongs to one `up` alone; several that share a data folder have one each.
+RUN_DIR = env.path("MOBILESD_RUN_DIR", DATA_DIR / "run")
 
 DEBUG = env.boolean("MOBILESD_DEBUG", False)
 SECRET_KEY = env.secret("MOBILESD_SECRET_KEY") or secret_key(DATA_DIR)
@@ -107,9 +108,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.url("MOBILESD_REDIS_URL", schemes=("redis", "rediss", "unix"))
 CACHES: dict[str, dict[str, Any]]
 if REDIS_URL:
-    CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
-    }
+    CACHES = {"default": {"BACKEND": "mobilesd.sparing.SparedRedisCache", "LOCATION": REDIS_URL}}
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
@@ -120,6 +119,7 @@ CACHES["ratelimit"] = {
     **({} if REDIS_URL else {"LOCATION": "ratelimit", "OPTIONS": {"MAX_ENTRIES": 65_536}}),
 }
 RATELIMIT_USE_CACHE = "ratelimit"
+RATELIMIT_FAIL_OPEN = True  # mobilesd/sparing.py says why
 RATELIMIT_IP_META_KEY = "mobilesd.http.addresses.client_address"
 # E003 calls memory "not a shared cache", W001 knows django_redis only. Both are right in general;
 # mobilesd.E005 refuses exactly the set-up in which memory would count wrongly.
@@ -191,6 +191,8 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# Of all kinds, with event streams and sockets; an idle one costs about 20 kB.
+MAX_CONNECTIONS = env.integer("MOBILESD_MAX_CONNECTIONS", 4000, 16, 100_000)
 # So long may a connection be silent, and so long may headers take (mobilesd/serving.py).
 PATIENCE_SECONDS = env.number("MOBILESD_PATIENCE_SECONDS", 60, 0.2, 3600)
 # Bodies are bounded by StrictJSONParser with a JSON answer; Django's own limit would be a page.

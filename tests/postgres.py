@@ -1,7 +1,7 @@
 """A PostgreSQL server of this test run's own, and tests that are run a second time with it.
 
-    def test_it_holds_on_postgresql(postgres_url):
-        run_with(postgres_url, "tests/lists/test_search.py")
+    with postgres_server() as database, redis_server() as redis:
+        run_with(database.url, redis.url, "tests/lists/test_words.py")
 
 The tests run in a process of their own, because Django's database is chosen once in a process.
 """
@@ -24,7 +24,7 @@ import pytest
 from mobilesd.supervisor.network import free_port
 from tests.processes.installation import ROOT, eventually
 
-__all__ = ["RUN_SECONDS", "postgres", "run_with"]
+__all__ = ["RUN_SECONDS", "PostgresServer", "postgres_server", "run_with"]
 
 RUN_SECONDS = 600
 _PR_SET_PDEATHSIG = 1
@@ -33,6 +33,9 @@ _OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
 }
 
 
@@ -46,77 +49,98 @@ def _programs() -> Path | None:
     return newest.parent if newest else None
 
 
-@contextmanager
-def postgres() -> Iterator[str]:
-    """Start an empty server; yield the URL of its database. Skips the test where there is none."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: no initdb in the PATH or /usr/lib/postgresql.")
-    # PostgreSQL refuses to run as root; `nobody` is on every system.
-    account = "nobody" if os.getuid() == 0 else None
-    password, port = secrets.token_hex(16), free_port()
-    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
-        root = Path(folder)
+class PostgresServer:
+    """One server in a folder; it can be stopped and started again in the middle of a test."""
+
+    def __init__(self, root: Path, programs: Path) -> None:
+        self._root = root
+        self._programs = programs
+        self._port = free_port()
+        self._server: subprocess.Popen[bytes] | None = None
+        # PostgreSQL refuses to run as root; `nobody` is on every system.
+        self._account = "nobody" if os.getuid() == 0 else None
+        password = secrets.token_hex(16)
+        self.url = f"postgresql://tester:{password}@127.0.0.1:{self._port}/postgres"
         (root / "password").write_text(password)
-        if account:
-            shutil.chown(root, account)
-            shutil.chown(root / "password", account)
+        if self._account:
+            shutil.chown(root, self._account)
+            shutil.chown(root / "password", self._account)
         subprocess.run(
             [
                 *(programs / "initdb", "-D", root / "data", "-U", "tester", "-E", "UTF8"),
                 *("--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync"),
                 f"--pwfile={root / 'password'}",
             ],
-            user=account,
+            user=self._account,
             cwd=root,
             check=True,
             stdout=subprocess.DEVNULL,
         )
+
+    def start(self) -> None:
+        """Start it with what it had; return when it answers."""
         options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
-        with (root / "log").open("wb") as log:
-            server = subprocess.Popen(
+        with (self._root / "log").open("ab") as log:
+            self._server = subprocess.Popen(
                 [
-                    *(programs / "postgres", "-D", root / "data", "-p", str(port)),
-                    *("-k", root, *options),
+                    *(self._programs / "postgres", "-D", self._root / "data"),
+                    *("-p", str(self._port), "-k", self._root, *options),
                 ],
-                user=account,
-                cwd=root,
+                user=self._account,
+                cwd=self._root,
                 stdout=log,
                 stderr=log,
                 preexec_fn=_end_with_parent,
             )
-        url = f"postgresql://tester:{password}@127.0.0.1:{port}/postgres"
+        eventually(self._answers, 30, "PostgreSQL answers")
+
+    def stop(self) -> None:
+        """End it and all connections to it."""
+        if self._server is None:
+            return
+        self._server.send_signal(signal.SIGINT)  # "fast": open connections are ended
         try:
-            eventually(lambda: _answers(url, server), 30, "PostgreSQL answers")
-            yield url
+            self._server.wait(20)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        self._server = None
+
+    def _answers(self) -> bool:
+        assert self._server is not None
+        assert self._server.poll() is None, "PostgreSQL did not start"
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start an empty server. Skips the test where there is none."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: no initdb in the PATH or /usr/lib/postgresql.")
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = PostgresServer(Path(folder), programs)
+        try:
+            server.start()
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)  # "fast": open connections are ended
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            server.stop()
 
 
 def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
 
 
-def _answers(url: str, server: "subprocess.Popen[bytes]") -> bool:
-    assert server.poll() is None, "PostgreSQL did not start"
-    try:
-        psycopg.connect(url, connect_timeout=5).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def run_with(url: str, *paths: str) -> None:
-    """Run these tests with this database; fail with their output if one of them fails."""
+def run_with(url: str, redis_url: str, *paths: str) -> None:
+    """Run these tests with these servers; fail with their output if one of them fails."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", *paths],
         cwd=ROOT,
-        env={**os.environ, "MOBILESD_DATABASE_URL": url},
+        env={**os.environ, "MOBILESD_DATABASE_URL": url, "MOBILESD_REDIS_URL": redis_url},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

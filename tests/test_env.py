@@ -125,6 +125,7 @@ def test_a_database_url_is_taken_apart(given):
         "PASSWORD": "p@ss",
         "HOST": "db.example",
         "PORT": "5433",
+        "CONN_HEALTH_CHECKS": True,
     }
 
 

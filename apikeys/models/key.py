@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
-from apikeys.scopes import DEFAULT_SCOPES, SCOPES
+from apikeys.scopes import DEFAULT_SCOPES, SCOPES, STAFF_SCOPES
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
@@ -97,6 +97,8 @@ class ApiKey(AbstractAPIKey):
 
     # Of a key that a request was let in by: the hash of the secret that it came with.
     used_hash: str = ""
+    # Whether its owner is of the staff, where the query that found the key has said so.
+    owner_is_staff: bool | None = None
 
     objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
@@ -104,9 +106,24 @@ class ApiKey(AbstractAPIKey):
         verbose_name = "API key"
         verbose_name_plural = "API keys"
 
+    @property
+    def counting_scopes(self) -> frozenset[str]:
+        """Return the scopes that count now: what only staff may give, while staff owns the key.
+
+        Who is no administrator any more must not stay one by a key made before. Asks for the
+        owner unless `owner_is_staff` is known.
+        """
+        scopes = frozenset(self.scopes)
+        if self.owner_id is None or scopes.isdisjoint(STAFF_SCOPES):
+            return scopes
+        if self.owner_is_staff is None:
+            self.owner_is_staff = self.owner is not None and bool(self.owner.is_staff)
+        return scopes if self.owner_is_staff else scopes - STAFF_SCOPES
+
     def has_scope(self, scope: str) -> bool:
-        """Tell whether the key may do this; `admin` includes all scopes."""
-        return scope in self.scopes or "admin" in self.scopes
+        """Tell whether the key may do this now; `admin` includes all scopes."""
+        counting = self.counting_scopes
+        return scope in counting or "admin" in counting
 
     def hashes(self, now: datetime) -> list[str]:
         """Return the hashes of the secrets that work: its own, and in a grace time that before."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dispatch.address import url_of
+from dispatch.address import checked_url, host_and_port, url_of
 from mobilesd.errors import bad_field
 
 __all__ = ["read_fields", "unknown_fields"]
@@ -42,18 +42,41 @@ def _text(body: Mapping[str, Any], name: str, path: str) -> str:
 
 def _url(body: Mapping[str, Any]) -> str | None:
     if "apiUrl" in body:
-        return _text(body, "apiUrl", "apiUrl")
+        return _agreeing(body)
     if "host" not in body and "port" not in body:
         return None
     for name in ("host", "port"):
         if name not in body:
             raise bad_field(name, "is missing.", "Send host and port, or apiUrl.")
+    return url_of(_text(body, "host", "host"), _port(body))
+
+
+def _agreeing(body: Mapping[str, Any]) -> str:
+    """Return apiUrl; a host or port beside it must be its own, as in what GET shows."""
+    url = checked_url(_text(body, "apiUrl", "apiUrl"))
+    host, port = host_and_port(url)
+    given: dict[str, Any] = {}
+    if "host" in body:
+        given["host"] = host_and_port(url_of(_text(body, "host", "host"), port))[0]
+    if "port" in body:
+        given["port"] = _port(body)
+    for name, own in (("host", host), ("port", port)):
+        if given.get(name, own) != own:
+            raise bad_field(
+                name,
+                f"is not that of apiUrl, which is {own}.",
+                "Send apiUrl alone, or host and port alone.",
+            )
+    return url
+
+
+def _port(body: Mapping[str, Any]) -> int:
     port = body["port"]
     if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) < 6:
         port = int(port)
     if type(port) is not int:
         raise bad_field("port", "must be a whole number.")
-    return url_of(_text(body, "host", "host"), port)
+    return port
 
 
 def _auth(body: Mapping[str, Any]) -> dict[str, str]:

@@ -57,7 +57,7 @@ _FIELDS: dict[str, Shape] = {
     "apiUrl": nullable(
         text("Its address, without a password; or `host` and `port`.", maxLength=300)
     ),
-    "host": nullable(text("Name or IP address; goes with `port`.")),
+    "host": nullable(text("Name or IP address; goes with `port`. Beside `apiUrl`: the same host.")),
     "port": nullable(
         {
             "description": "Its port.",
@@ -166,7 +166,8 @@ OPERATIONS: Operations = {
         name="v1_add_server",
         tag="Servers (v1)",
         summary="Add a server.",
-        description="Add a server; it gets jobs at once. Send `apiUrl`, or `host` and `port`.",
+        description="Add a server; it gets jobs at once. Send `apiUrl`, or `host` and `port`; where"
+        " both are there, they must agree.",
         body=Body(
             obj({"alias": _ALIAS, **_FIELDS}, required=["alias"], additionalProperties=True),
             {"by address": _ADDED, "by port": {"alias": "b", "host": "10.0.0.7", "port": 7860}},

@@ -192,6 +192,14 @@ class Dispatcher(ABC):
     def __init__(self, address: Address) -> None:
         self.address = address
 
+    @classmethod
+    def order_warnings(cls, params: Mapping[str, Any]) -> Sequence[str]:
+        """Return what `prepare` will warn of whatever server it is, from the parameters alone.
+
+        The same sentences: who submits a job reads them at once, and each only once.
+        """
+        return ()
+
     @abstractmethod
     def probe(self, timeout: float = 5) -> Probe:
         """Look whether the backend is up and lets us in. Never raises."""

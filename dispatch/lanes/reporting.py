@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from dispatch.lanes.run import Run
 from dispatch.lease import Lease
-from jobs import events
-from jobs.models import Attempt, JobProgress
+from jobs import events, transitions
+from jobs.models import JobProgress
 
 __all__ = ["Reporter"]
 
@@ -53,7 +53,7 @@ class Reporter:
         preview_name = self._save_preview(run, preview) if preview else ""
         with self._lease.fenced():
             # Cancelled, and not yet noticed: its row was removed with the cancel.
-            if not Attempt.objects.open().filter(token=run.token).exists():
+            if not transitions.is_open(run.token):
                 return
             if row_due:
                 self._write_row(run)

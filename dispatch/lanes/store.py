@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch.dispatchers.base import Answer, BackendError, ErrorClass
+from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, Picture
 from gallery.files import image_store
 from gallery.models import Image
 from jobs import events, transitions
@@ -51,17 +51,27 @@ def write_files(answer: Answer) -> StoredAnswer:
     return StoredAnswer(answer, files)
 
 
+def _pairs(stored: StoredAnswer) -> list[tuple[Picture, tuple[StoredFile, PictureInfo]]]:
+    return list(zip(stored.answer.pictures, stored.files, strict=True))
+
+
+def _keep_files(stored: StoredAnswer) -> None:
+    """Make sure that the files stay; call it inside the storing transaction, before any event.
+
+    Looked at again under the write lock: a lane that was frozen between file and transaction may
+    find one collected (rule 22). In one order, so that two lanes never wait crosswise.
+    """
+    store = image_store()
+    for picture, (file, _) in sorted(_pairs(stored), key=lambda pair: pair[1][0].sha256):
+        store.keep(file.sha256, file.bytes, partial(bytes, picture.data))
+
+
 def _insert(attempt: Attempt, stored: StoredAnswer, *, rejected: bool) -> list[Image]:
     """Insert the rows; call it inside the storing transaction."""
-    job, store = attempt.job, image_store()
+    job = attempt.job
     now = timezone.now()
     images = []
-    pairs = list(zip(stored.answer.pictures, stored.files, strict=True))
-    # Looked at again under the write lock: a lane that was frozen between file and transaction
-    # may find it collected (rule 22). In one order, so that two lanes never wait crosswise.
-    for picture, (file, _) in sorted(pairs, key=lambda pair: pair[1][0].sha256):
-        store.keep(file.sha256, file.bytes, partial(bytes, picture.data))
-    for index, (picture, (file, info)) in enumerate(pairs):
+    for index, (picture, (file, info)) in enumerate(_pairs(stored)):
         images.append(
             Image(
                 sha256=file.sha256,
@@ -100,6 +110,9 @@ def complete(token: UUID, stored: StoredAnswer) -> Job | None:
         attempt = Attempt.objects.select_related("job").filter(token=token).first()
         if attempt is None:  # its job was deleted for good
             raise _AlreadyEnded
+        # Before the event of the completion: a submission with the same picture locks its file
+        # before its event.
+        _keep_files(stored)
         job = transitions.complete(
             attempt.token,
             generation_info=stored.answer.generation_info,
@@ -119,4 +132,5 @@ def complete(token: UUID, stored: StoredAnswer) -> Job | None:
 
 def keep_rejected(attempt: Attempt, stored: StoredAnswer) -> None:
     """Keep pictures that are not what was asked for, to look at; call it in the transaction."""
+    _keep_files(stored)
     _insert(attempt, stored, rejected=True)

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from apikeys.actors import Actor
 from jobs import wording
 from jobs.choices import Status
-from jobs.models import Job
+from jobs.models import Job, JobText
 from jobs.narrowing import Wanted
 from mobilesd.errors import bad_field
 from mobilesd.http.paging import Page, PageRequest, paginate
@@ -21,7 +21,7 @@ from mobilesd.search import Expression, expression, facet
 __all__ = ["JobFilter", "read_filter"]
 
 MAX_VALUE = 500
-FEW = 300  # jobs that are looked up in the index of words one by one
+FEW = 500  # jobs whose words are read, not found by their index
 _EQUAL = ("app_type", "source_info", "api_key", "server")
 
 
@@ -35,7 +35,7 @@ class JobFilter:
 
     def page(self, part: PageRequest) -> Page[Job]:
         """Return a part of the list."""
-        if self.words is None:
+        if self.words is None or self.wanted.impossible:
             jobs, *more = self.wanted.parts()
             return paginate(jobs, part, *more)
         found = self._found(self.words)
@@ -50,6 +50,9 @@ class JobFilter:
         facets = [facet(*item) for item in told.items()]
         return Found(
             rows=self.wanted.unindexed(),
+            along=self.wanted.along(),
+            texts=JobText.objects.all(),
+            owner="job",
             text="text",
             index=wording.INDEX,
             expression=words.within([*facets, *wording.facets_of(self.wanted.actor)]),

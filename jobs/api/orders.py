@@ -23,14 +23,16 @@ _KNOWN = {
     "deadline",
     "idempotency_key",
 }
-# In the contract, but not built: taking them would drop what they mean.
+# In the contract, but not built: taking them would drop what they mean. Empty they mean nothing.
 _LATER = {
     "workflow",
     "template",
+    "inputs",
     "depends_on",
 }
 # Of another address: ignoring them would make one job where many are meant.
 _BULK = {"bulk_quantity", "variations"}
+_OF_BULK = {*_BULK, "seed_variation", "base_seed"}
 _MAX_UNKNOWN_SHOWN = 20
 _TEXTS = ("target_server_alias", "source_info", "lane")
 _MOMENTS = ("not_before", "deadline")
@@ -115,15 +117,23 @@ def _params(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _unknown(body: Mapping[str, Any]) -> list[str]:
-    names = [name for name in body if name not in _KNOWN]
-    found = [
-        f"{name[:60]} is not a field of this request and was ignored."
-        " Parameters of the picture belong into generation_params."
-        for name in names[:_MAX_UNKNOWN_SHOWN]
-    ]
+    # depends_on [] is what every job has: there is nothing to warn of.
+    names = [n for n in body if n not in _KNOWN and not (n == "depends_on" and body[n] == [])]
+    found = [_ignored(name) for name in names[:_MAX_UNKNOWN_SHOWN]]
     if len(names) > _MAX_UNKNOWN_SHOWN:
         found.append(f"{len(names) - _MAX_UNKNOWN_SHOWN} more unknown fields were ignored.")
     return found
+
+
+def _ignored(name: str) -> str:
+    if name in _LATER:
+        return f"{name} is empty and was ignored."
+    if name in _OF_BULK:
+        return f"{name} belongs to POST /api/v2/generate/bulk and was ignored."
+    return (
+        f"{name[:60]} is not a field of this request and was ignored."
+        " Parameters of the picture belong into generation_params."
+    )
 
 
 def kind_of(value: Any) -> str:

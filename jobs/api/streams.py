@@ -1,9 +1,11 @@
 """`GET /api/v2/events`: the live events for programs, as server-sent events (design §9)."""
 
 import asyncio
+import logging
 from typing import get_args
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -18,6 +20,8 @@ from mobilesd.http.holding import Held, can_hold, hold
 from mobilesd.http.views import AnyAccept, ApiView
 
 __all__ = ["MAX_STREAMS", "MAX_STREAMS_EACH", "EventsV2"]
+
+logger = logging.getLogger(__name__)
 
 MAX_STREAMS = 2000  # sockets count as well; a stream is about 25 kB
 # Of one owner, with all keys and pages: else one leaked key could take the places of everybody.
@@ -113,6 +117,10 @@ async def _follow(held: Held, subscription: Subscription) -> None:
     except asyncio.CancelledError:
         if not left.done():  # the server stops
             raise
+    except DatabaseError:
+        # Without an end the client would wait for ever; so it comes again, and misses nothing.
+        logger.exception("an event stream ends: the database can't be read")
+        await held.end()
     finally:
         left.cancel()
 

@@ -19,6 +19,7 @@ from channels.db import database_sync_to_async
 from django.http import HttpResponse
 
 from apikeys.actors import Actor
+from apikeys.endings import NO_ANSWER, note_at_end
 from jobs.api.serializers import emit_job
 from jobs.messages import Message
 from jobs.models import Job
@@ -209,24 +210,36 @@ def wait_for_change(request: Any, job_id: UUID, *, etag: str, seconds: float) ->
         raise Unavailable("Too many programs wait for jobs.", error="server_busy", retry_after=5)
     has_it = asks_for_changes(request)
     context = copy_context()  # knows the id of the request, which an error names
+    ending = note_at_end(request)
 
     async def answer(held: Held) -> None:
+        told = _Told(NO_ANSWER)
         left = asyncio.create_task(held.left())
         seeing = asyncio.create_task(_watches.see(job_id, etag, seconds, who))
         try:
             await asyncio.wait({left, seeing}, return_when=asyncio.FIRST_COMPLETED)
             if seeing.done():
-                await _answer(held, seeing, etag if has_it else ANYTHING, context)
+                told = await _answer(held, seeing, etag if has_it else ANYTHING, context)
         finally:
             left.cancel()
             seeing.cancel()
+            ending.note(told.status, told.bytes, told.error)
             await asyncio.gather(left, seeing, return_exceptions=True)
 
     hold(request, answer)
     return HttpResponse()
 
 
-async def _answer(held: Held, seeing: "asyncio.Task[_Seen]", known: str, context: Context) -> None:
+@dataclass(frozen=True)
+class _Told:
+    """What was answered, for the access log."""
+
+    status: int
+    bytes: int = 0
+    error: str = ""
+
+
+async def _answer(held: Held, seeing: "asyncio.Task[_Seen]", known: str, context: Context) -> _Told:
     try:
         seen = seeing.result()
         if seen.etag == GONE:
@@ -236,14 +249,16 @@ async def _answer(held: Held, seeing: "asyncio.Task[_Seen]", known: str, context
         if problem is None:
             logger.exception("fault while somebody waited for a job")
             problem = Problem(CATALOGUE["internal_error"].meaning, error="internal_error")
-        await _send(held, problem.status, {}, context.run(_error_body, problem))
-        return
+        body = context.run(_error_body, problem)
+        await _send(held, problem.status, {}, body)
+        return _Told(problem.status, len(body), problem.error)
     headers = {"ETag": seen.etag, "Cache-Control": VOLATILE}
     if seen.etag == known:
         await held.begin(304, {**headers, "Content-Type": None})
         await held.end()
-    else:
-        await _send(held, 200, headers, seen.body)
+        return _Told(304)
+    await _send(held, 200, headers, seen.body)
+    return _Told(200, len(seen.body))
 
 
 def _error_body(problem: Problem) -> bytes:

@@ -6,6 +6,7 @@ from jobs.models.event import Epoch, Event, LiveEvent
 from jobs.models.idempotency import Idempotency
 from jobs.models.job import Job, JobInput, JobProgress
 from jobs.models.queue import QueueSettings, hold_queue
+from jobs.models.retry import Retry
 from jobs.models.text import JobText
 from jobs.models.webhook import Delivery, DeliveryState, Webhook
 
@@ -23,6 +24,7 @@ __all__ = [
     "JobText",
     "LiveEvent",
     "QueueSettings",
+    "Retry",
     "Webhook",
     "hold_queue",
 ]

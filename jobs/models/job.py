@@ -118,13 +118,19 @@ class Job(models.Model):
                 name="job_owner_status_created",
                 condition=_LISTED,
             ),
+            # Somebody may have half of the jobs, and a key of others the other half.
             models.Index(
-                fields=["app_type", "created_at", "id", "owner"],
+                fields=["owner", "api_key", "created_at", "id", "deleted_at"],
+                name="job_owner_key_created",
+                condition=Q(owner__isnull=False, api_key__isnull=False),
+            ),
+            models.Index(
+                fields=["app_type", "created_at", "id", "owner", "api_key"],
                 name="job_app_type_created",
                 condition=_LISTED,
             ),
             models.Index(
-                fields=["source_info", "created_at", "id", "owner"],
+                fields=["source_info", "created_at", "id", "owner", "api_key"],
                 name="job_source_created",
                 condition=_LISTED,
             ),
@@ -133,6 +139,7 @@ class Job(models.Model):
                 "created_at",
                 "id",
                 "owner",
+                "api_key",
                 name="job_server_created",
                 condition=_LISTED,
             ),

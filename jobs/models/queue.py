@@ -12,11 +12,11 @@ _ADVISORY_LOCK = 0x6D6F6271  # any constant that nobody else takes
 
 
 def hold_queue(*, shared: bool = False) -> None:
-    """Keep claims (shared) and changes of switches or order (not shared) apart until the commit.
+    """Keep claims (shared) and changes of switches, order or many jobs apart until the commit.
 
     SQLite has one writer at a time, so there the transaction itself is the lock. On PostgreSQL a
-    claim that read the switches before a pause committed would start a job after its answer.
-    Always before the locks of job rows.
+    claim that read the switches before a pause committed would start a job after its answer, and
+    two who lock several jobs could wait for each other. Always before the locks of job rows.
     """
     if connection.vendor == "postgresql":
         suffix = "_shared" if shared else ""

@@ -62,7 +62,9 @@ FIELDS = (
     Field("n_iter", readers.whole(1, 64), ("batch_count", "num_images")),
     Field("restore_faces", readers.flag),
     Field("tiling", readers.flag),
-    Field("clip_skip", readers.whole(1, 12)),
+    # 0 is what many programs write where no layer is skipped, as 1 does. n_iter 0 has no meaning:
+    # the engines fail with it.
+    Field("clip_skip", readers.whole(0, 12)),
     Field("vae", readers.name),
     Field("additional_modules", readers.names),
     Field("styles", readers.names),

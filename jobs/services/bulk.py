@@ -15,7 +15,7 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import events, inputs, transitions, wording
 from jobs.choices import Status
-from jobs.models import Batch, Job
+from jobs.models import Batch, Job, hold_queue
 from jobs.models.job import position_now
 from jobs.params import Normalised, normalise
 from jobs.ports import ports
@@ -52,6 +52,7 @@ POSITION_STEP = 16
 _SUBSEEDS = 2**32
 _WARNINGS_SHOWN = 50
 _PLACES_SHOWN = 1_000
+_UNFINISHED = (Status.PENDING, Status.PROCESSING)
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def submit_bulk(bulk: BulkOrder, actor: Actor) -> BatchSubmission:
     try:
         with write_turn(), transaction.atomic():
             check_quota(actor, len(jobs))
+            hold_queue()
             batch.save(force_insert=True)
             _insert(rows, len(jobs))
             if order.idempotency_key:
@@ -157,8 +159,8 @@ def submit_bulk(bulk: BulkOrder, actor: Actor) -> BatchSubmission:
 
 
 def _insert(rows: Rows, count: int) -> None:
-    # Only here, under the write lock: whatever is committed already stands before them, so that
-    # their places in the queue follow one another.
+    # Only here, under the lock of the queue: whatever is committed already stands before them, so
+    # that their places in the queue follow one another.
     now, position = timezone.now(), position_now()
     times = [now + timedelta(microseconds=number) for number in range(count)]
     rows.set("position", range(position, position + count * POSITION_STEP, POSITION_STEP))
@@ -213,7 +215,7 @@ class _Making:
         self.files: dict[str, inputs.TakenFile] = {}
         self.warnings: list[str] = []
         self._known: inputs.Known | None = None
-        self._lacking: dict[tuple[str, str], list[str]] = {}
+        self._lacking: dict[tuple[str, ...], list[str]] = {}
         self._bytes = 0
 
     def jobs(self) -> list[Job]:
@@ -258,7 +260,11 @@ class _Making:
     def _lacks(self, normalised: Normalised) -> list[str]:
         """Say what no server has for these parameters; asked once for the same models."""
         prompt = str(normalised.params.get("positive_prompt", ""))
-        key = (normalised.checkpoint, prompt if "<lora:" in prompt.lower() else "")
+        key = (
+            normalised.checkpoint,
+            prompt if "<lora:" in prompt.lower() else "",
+            *normalised.params.get("override_settings", ()),
+        )
         if key not in self._lacking:
             alias = self.bulk.order.target_server_alias
             found = ports.servers.submission_warnings(normalised.params, self.app_type, alias)
@@ -335,9 +341,13 @@ def cancel_batch(batch_id: UUID, actor: Actor) -> int:
     """
     batch = find_batch(batch_id, actor)
     with write_turn(), transaction.atomic():
-        left = Job.objects.listed().filter(batch=batch).order_by("pk")
-        waiting = list(left.filter(status=Status.PENDING).values_list("pk", flat=True))
+        # All at once, before the first event: a lane may hold one of them and wait for that
+        # event's lock, or put one back into the queue between two looks.
+        hold_queue()
+        left = Job.objects.listed().filter(batch=batch, status__in=_UNFINISHED)
+        held = list(left.select_for_update(no_key=True).values_list("pk", "status"))
+        waiting = [job_id for job_id, status in held if status == Status.PENDING]
+        running = [job_id for job_id, status in held if status == Status.PROCESSING]
         cancelled = transitions.cancel_pending(waiting)
-        running = list(left.filter(status=Status.PROCESSING).values_list("pk", flat=True))
         cancelled += sum(transitions.cancel(job_id) for job_id in running)
     return cancelled

@@ -8,13 +8,15 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import events, transitions, wording
 from jobs.choices import Status
-from jobs.models import Event, Job
+from jobs.models import Event, Job, Retry
+from jobs.usage import check_quota
 from mobilesd.errors import Conflict, NotFound
 from mobilesd.rows import Reader
 
 __all__ = ["cancel", "delete", "find", "find_as_of", "retry", "wrong_state"]
 
 
+_RETRYABLE = (Status.FAILED, Status.CANCELLED)
 _LISTED = Reader(
     Job,
     "WHERE t.id = %s AND t.deleted_at IS NULL",
@@ -84,11 +86,17 @@ def delete(job_id: UUID, actor: Actor) -> Job:
 def retry(job_id: UUID, actor: Actor) -> Job:
     """Queue a failed or cancelled job again, with the same seed.
 
-    Raises NotFound, or Conflict for a job that waits, runs or is completed.
+    For the quotas of a key that is a job more, and its run counts for the key that asked for it.
+    Raises NotFound, Conflict for a job that waits, runs or is completed, or QuotaExceeded.
     """
-    find(job_id, actor)
-    with transaction.atomic():
-        queued = transitions.retry(job_id)
+    queued = False
+    if find(job_id, actor).status in _RETRYABLE:
+        with transaction.atomic():
+            check_quota(actor, 1)
+            queued = transitions.retry(job_id)
+            if queued:
+                prefix = actor.key_prefix or ""
+                Retry.objects.create(job_id=job_id, api_key_prefix=prefix, at=timezone.now())
     job = find(job_id, actor)
     if not queued:
         hint = "Submit it again as a new job." if job.status == Status.COMPLETED else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -55,7 +55,7 @@ def move(job_id: UUID, goal: Goal, actor: Actor) -> Job:
             hint='Name another job, or send {"to": "top"}.',
         )
     with write_turn(), transaction.atomic():
-        hold_queue()
+        _hold(job_id, goal)
         job = _waiting(job_id, actor)
         if goal.neighbour is not None:
             _go_along(job, _neighbour(goal.neighbour, actor))
@@ -81,6 +81,14 @@ def move(job_id: UUID, goal: Goal, actor: Actor) -> Job:
             ),
         )
     return find(job_id, actor)
+
+
+def _hold(job_id: UUID, goal: Goal) -> None:
+    """Let nobody else move a job, or change one of these two, until the transaction ends."""
+    hold_queue()
+    if connection.features.has_select_for_update:
+        named = [job_id, goal.neighbour] if goal.neighbour else [job_id]
+        list(Job.objects.select_for_update(no_key=True).filter(pk__in=named).only("pk"))
 
 
 def _waiting(job_id: UUID, actor: Actor) -> Job:

@@ -17,7 +17,16 @@ from urllib3.util import Url, parse_url
 
 from mobilesd.errors import InvalidInput, bad_field
 
-__all__ = ["Refused", "Resolver", "Target", "checked_url", "refusal", "resolve", "target_of"]
+__all__ = [
+    "Refused",
+    "Resolver",
+    "Target",
+    "checked_url",
+    "faces",
+    "refusal",
+    "resolve",
+    "target_of",
+]
 
 IpAddress = IPv4Address | IPv6Address
 Resolver = Callable[[str, int], Sequence[IpAddress]]
@@ -174,6 +183,11 @@ def _refusal_of_one(address: IpAddress, *, allow_local: bool) -> str:
     if address.is_reserved and not reserved_here:
         return "which is reserved and belongs to nobody"
     return ""
+
+
+def faces(address: IpAddress) -> frozenset[IpAddress]:
+    """Return the addresses that a connection to this one may end at."""
+    return frozenset([address, *_embedded(address)])
 
 
 def _embedded(address: IpAddress) -> list[IpAddress]:

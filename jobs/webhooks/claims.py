@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -19,7 +19,7 @@ from jobs.models import Delivery, DeliveryState, Webhook
 from jobs.webhooks.sending import Outcome
 from mobilesd.sqlite import write_turn
 
-__all__ = ["LEASE", "RETRY_AFTER", "Claim", "claim", "settle", "switch_off"]
+__all__ = ["LEASE", "RETRY_AFTER", "Claim", "claim", "hold", "settle", "switch_off"]
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,12 @@ class Claim:
     sealed_secret: str
     body: str
     tries: int
+
+
+def hold(webhook_id: UUID) -> None:
+    """Lock a webhook until the transaction ends; always before its deliveries, as `claim` does."""
+    if connection.features.has_select_for_update:
+        Webhook.objects.select_for_update().filter(pk=webhook_id).only("pk").first()
 
 
 def claim(webhook_id: UUID) -> Claim | None:
@@ -105,6 +111,7 @@ def settle(taken: Claim, outcome: Outcome) -> bool:
         pk=taken.delivery_id, state=DeliveryState.PENDING, tries=taken.tries
     )
     with write_turn(), transaction.atomic():
+        hold(taken.webhook_id)
         if outcome.delivered:
             won = mine.update(state=DeliveryState.DELIVERED, ended_at=now, **told)
         elif taken.tries > len(RETRY_AFTER):

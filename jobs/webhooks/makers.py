@@ -13,7 +13,7 @@ def actor_of(webhook: Webhook) -> Actor | None:
 
     Asked anew each time: a key that is revoked, switched off or expired, or lost its scope, and an
     owner who may not sign in any more, get nothing from that moment on. Needs `owner` and
-    `api_key` loaded.
+    `api_key__owner` loaded.
     """
     owner, key = webhook.owner, webhook.api_key
     if owner is not None and not owner.is_active:

@@ -55,7 +55,7 @@ def _standing_in_words(webhook: Webhook) -> dict[str, str]:
 def webhooks(request: HttpRequest) -> HttpResponse:
     """List the webhooks, as a page or, for a page that is open, as its part."""
     stands = standing()
-    rows = Webhook.objects.visible_to(_actor(request)).select_related("owner", "api_key")
+    rows = Webhook.objects.visible_to(_actor(request)).select_related("owner", "api_key__owner")
     shown = [{"row": row, **_standing_in_words(row)} for row in rows.order_by("-created_at")[:200]]
     part = getattr(request, "htmx", False)
     return render(

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs.models import Delivery, DeliveryState, Event, Webhook
+from jobs.ports import ports
 from jobs.tail import Tail, open_tail
 from jobs.webhooks.addresses import Resolver, resolve
 from jobs.webhooks.claims import Claim, claim, settle, switch_off
@@ -71,7 +72,9 @@ class Runner:
         """Do what can be done now; return whether there is an active webhook."""
         self._settle_finished()
         webhooks = list(
-            Webhook.objects.filter(is_active=True).select_related("owner", "api_key").order_by("pk")
+            Webhook.objects.filter(is_active=True)
+            .select_related("owner", "api_key__owner")
+            .order_by("pk")
         )
         served = []
         newest = Event.objects.last_id()
@@ -150,11 +153,19 @@ class Runner:
             "X-MobileSD-Signature": signature(secret, body, int(time.time())),
         }
         allow_local: bool = settings.WEBHOOK_ALLOW_LOCAL
+        servers = ports.servers.endpoints()  # as they are now; the thread knows no database
         future: Future[Outcome] = Future()
 
         def work() -> None:
             future.set_result(
-                post(taken.url, headers, body, allow_local=allow_local, resolver=self._resolver)
+                post(
+                    taken.url,
+                    headers,
+                    body,
+                    allow_local=allow_local,
+                    servers=servers,
+                    resolver=self._resolver,
+                )
             )
 
         self._sending[future] = taken

@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from jobs.webhooks.addresses import IpAddress, Refused, Resolver, refusal, resolve, target_of
+from jobs.webhooks.servers import Endpoint, is_server
 
 __all__ = ["ANSWER_SECONDS", "Outcome", "post"]
 
@@ -148,12 +149,14 @@ def post(
     body: bytes,
     *,
     allow_local: bool,
+    servers: Sequence[Endpoint] = (),
     resolver: Resolver = resolve,
     seconds: float = ANSWER_SECONDS,
 ) -> Outcome:
     """Send a body, and return what came of it; never raises for what the other side does.
 
-    Redirects are not followed, proxies of the environment are not used.
+    Nothing is sent to one of the `servers`. Redirects are not followed, proxies of the environment
+    are not used.
     """
     begin = time.monotonic()
     deadline = _Deadline(seconds)
@@ -161,6 +164,8 @@ def post(
     try:
         target = target_of(url)
         addresses = _checked(resolver(target.host, target.port), allow_local=allow_local)
+        if is_server(target.host, target.port, addresses, servers, resolver):
+            raise Refused("There is a server of this MobileSD at that address. Nothing was sent.")
         connection = _connection(target.is_https, target.host, target.port)
         connection.addresses, connection.deadline = addresses, deadline
         with deadline.running(), contextlib.closing(connection):

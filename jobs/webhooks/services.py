@@ -19,7 +19,9 @@ from jobs.events import DurableKind
 from jobs.models import Delivery, DeliveryState, Event, Webhook
 from jobs.webhooks.addresses import checked_url
 from jobs.webhooks.bodies import TEST_KIND, test_body
+from jobs.webhooks.claims import hold
 from jobs.webhooks.fanout import ALL_KINDS, MAX_PENDING
+from jobs.webhooks.servers import refuse_servers
 from jobs.webhooks.signing import checked_secret, new_secret, sealed_secret
 from mobilesd.errors import Conflict, NotFound, bad_field
 from mobilesd.sqlite import write_turn
@@ -77,7 +79,7 @@ def create(
 
     Raises InvalidInput, or Conflict (`limit_reached`) beyond MAX_EACH of one owner or key.
     """
-    address = checked_url(url, allow_local=settings.WEBHOOK_ALLOW_LOCAL)
+    address = _checked_url(url)
     kinds = checked_events(events)
     used = checked_secret(secret) if secret else new_secret()
     webhook = Webhook(
@@ -95,6 +97,12 @@ def create(
         webhook.last_event_id = Event.objects.last_id()
         webhook.save(force_insert=True)
     return webhook, used
+
+
+def _checked_url(text: str) -> str:
+    url = checked_url(text, allow_local=settings.WEBHOOK_ALLOW_LOCAL)
+    refuse_servers(url)
+    return url
 
 
 def _check_room(actor: Actor) -> None:
@@ -123,7 +131,7 @@ def edit(webhook_id: UUID, actor: Actor, changes: Mapping[str, Any]) -> Webhook:
     webhook = find(webhook_id, actor)
     values: dict[str, Any] = {}
     if "url" in changes:
-        values["url"] = checked_url(changes["url"], allow_local=settings.WEBHOOK_ALLOW_LOCAL)
+        values["url"] = _checked_url(changes["url"])
     if "events" in changes:
         values["events"] = checked_events(changes["events"])
     if "secret" in changes:
@@ -133,6 +141,7 @@ def edit(webhook_id: UUID, actor: Actor, changes: Mapping[str, Any]) -> Webhook:
     on_again = values.get("is_active") and not webhook.is_active
     fresh = on_again or values.get("url", webhook.url) != webhook.url
     with write_turn(), transaction.atomic():
+        hold(webhook.pk)
         if fresh:
             values |= {"failures_in_row": 0, "failing_since": None, "not_before": None}
             now = timezone.now()
@@ -148,6 +157,7 @@ def delete(webhook_id: UUID, actor: Actor) -> None:
     """Remove a webhook with its deliveries; a try that is under way ends without a trace."""
     webhook = find(webhook_id, actor)
     with write_turn(), transaction.atomic():
+        hold(webhook.pk)
         webhook.delete()
 
 
@@ -169,6 +179,7 @@ def replay(webhook_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
     if delivery.state == DeliveryState.PENDING:
         now = timezone.now()
         with write_turn(), transaction.atomic():
+            hold(webhook.pk)
             # If it is on its way at this moment, it may arrive twice.
             _pending(webhook).filter(pk=delivery.pk, due_at__gt=now).update(due_at=now)
             _open_gate(webhook)

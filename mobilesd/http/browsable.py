@@ -60,13 +60,20 @@ class JsonUnlessBrowsed(DefaultContentNegotiation):
     ) -> tuple[BaseRenderer, str]:
         accept = request.META.get("HTTP_ACCEPT", "")
         if accept in _PLAIN:
-            first = next(iter(renderers))
-            return first, str(first.media_type)
-        if accept.startswith("text/html") and _is_browsed(request):  # as all browsers begin it
-            return BrowsableRenderer(), str(BrowsableRenderer.media_type)
+            return _json(renderers)
+        if "text/html" in accept:
+            # Browsers begin with it; anybody else who asks for a page gets JSON all the same.
+            if accept.startswith("text/html") and _is_browsed(request):
+                return BrowsableRenderer(), str(BrowsableRenderer.media_type)
+            return _json(renderers)
         chosen: tuple[BaseRenderer, str]
         chosen = super().select_renderer(request, renderers, format_suffix)
         return chosen
+
+
+def _json(renderers: Iterable[BaseRenderer]) -> tuple[BaseRenderer, str]:
+    first = next(iter(renderers))
+    return first, str(first.media_type)
 
 
 def _is_browsed(request: Request) -> bool:

@@ -15,7 +15,7 @@ from django.db.models import Model, Q, QuerySet
 
 from mobilesd.errors import bad_field
 
-__all__ = ["EXACT_TOTAL", "Page", "PageRequest", "after", "paginate", "write_cursor"]
+__all__ = ["EXACT_TOTAL", "Page", "PageRequest", "after", "paginate", "write_cursor", "write_place"]
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -48,7 +48,12 @@ def _read_cursor(text: str) -> tuple[datetime, UUID]:
 
 def write_cursor(row: Any) -> str:
     """Return the cursor of the rows that come after this one."""
-    raw = f"{row.created_at.isoformat()}|{row.pk}".encode("ascii")
+    return write_place(row.created_at, row.pk)
+
+
+def write_place(at: datetime, row_id: UUID) -> str:
+    """Return the cursor of the rows that come after this time and id."""
+    raw = f"{at.isoformat()}|{row_id}".encode("ascii")
     return base64.urlsafe_b64encode(raw).decode("ascii").rstrip("=")
 
 

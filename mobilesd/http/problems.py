@@ -11,7 +11,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.utils import timezone
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 2
 _BUSY_WORDS = ("locked", "busy", "deadlock", "could not serialize", "lock timeout")
+_AWAY_WORDS = ("connection", "starting up", "shutting down")
 _FULL_WORDS = ("disk is full", "no space left")
 
 
@@ -95,10 +96,13 @@ def _of_api_exception(exc: exceptions.APIException) -> Problem | None:
     return Problem(message or CATALOGUE[code].meaning, error=code)
 
 
-def _of_database_error(exc: DatabaseError) -> Problem | None:
+def _of_database_error(exc: DatabaseError | InterfaceError) -> Problem | None:
     text = str(exc).lower()
     if any(word in text for word in _BUSY_WORDS):
         return Unavailable(CATALOGUE["database_busy"].meaning, retry_after=BUSY_SECONDS)
+    lost = isinstance(exc, OperationalError | InterfaceError)
+    if lost and any(word in text for word in _AWAY_WORDS):
+        return Unavailable("The database does not answer.", retry_after=BUSY_SECONDS)
     return _disk_full() if any(word in text for word in _FULL_WORDS) else None
 
 
@@ -123,7 +127,7 @@ def to_problem(exc: Exception) -> Problem | None:
             return Problem("The body ended early.", error="invalid_json", hint="Send it again.")
         case BadRequest() | SuspiciousOperation():
             return Problem("The request is malformed.", hint="Check its headers and its path.")
-        case DatabaseError():
+        case DatabaseError() | InterfaceError():
             return _of_database_error(exc)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return _disk_full()

@@ -40,7 +40,14 @@ PAGE_COUNTS: dict[str, Shape] = {
 }
 
 _PROBLEMS = listed(text(), "What is wrong, in sentences; empty when all is well.")
-_HEALTH = obj({"status": text("One or two words."), "problems": _PROBLEMS})
+_HEALTH = obj(
+    {
+        "status": text("One or two words."),
+        "problems": _PROBLEMS,
+        "warnings": listed(text(), "Only there for what is wrong and keeps nobody from working."),
+    },
+    required=["status", "problems"],
+)
 
 OPERATIONS: Operations = {
     ("GET", "/status"): Operation(

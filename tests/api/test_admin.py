@@ -21,6 +21,7 @@ from jobs.models import (
     JobInput,
     JobProgress,
     QueueSettings,
+    Retry,
     Webhook,
 )
 from tests import factories
@@ -55,6 +56,7 @@ def _some_of_each() -> None:
     KeyDay.objects.create(key=key, day=now.date())
     Batch.objects.create(owner=job.owner, total=1, created_at=now)
     QueueSettings.current().save()
+    Retry.objects.create(job=job, at=now)
     wording.add([job])
     hook = Webhook.objects.create(owner=job.owner, url="http://x", created_at=now)
     Delivery.objects.create(webhook=hook, kind="job.created", due_at=now, created_at=now)
@@ -132,9 +134,12 @@ def test_jobs_are_cancelled_and_retried_through_the_services(page):
     assert pending.deleted_at is not None
 
 
-def test_servers_are_switched_and_removed_through_the_services(page):
+def test_servers_are_switched_and_removed_through_the_services(
+    page, django_capture_on_commit_callbacks
+):
     server = factories.server("a")
-    _act(page, Server, "pause_them", server)
+    with django_capture_on_commit_callbacks(execute=True):
+        _act(page, Server, "pause_them", server)
     server.refresh_from_db()
     assert (server.paused, server.wake_seq) == (True, 1)
     factories.attempt(server_alias="a")

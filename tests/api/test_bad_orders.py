@@ -84,6 +84,7 @@ BAD_FIELDS = [
     ("depends_on", ["x"], "unsupported_parameter"),
     ("workflow", {"1": {}}, "unsupported_parameter"),
     ("template", "x", "unsupported_parameter"),
+    ("inputs", {"prompt": "x"}, "unsupported_parameter"),
     ("generation_info_raw", 5, "invalid_field_value"),
     ("generation_info_raw", "x" * 262_145, "invalid_field_value"),
     ("generation_info_raw", " \n ", "missing_required_field"),
@@ -102,6 +103,23 @@ def test_a_bad_field_is_named(api, rows, path, name, value, error):
     assert rows() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "warning"),
+    [
+        ("depends_on", [], None),
+        ("workflow", {}, "workflow is empty and was ignored."),
+        ("template", "", "template is empty and was ignored."),
+        ("inputs", {}, "inputs is empty and was ignored."),
+        ("base_seed", 5, "base_seed belongs to POST /api/v2/generate/bulk and was ignored."),
+        ("variations", {}, "variations belongs to POST /api/v2/generate/bulk and was ignored."),
+    ],
+)
+def test_what_means_nothing_here_is_warned_of_in_its_own_words(api, name, value, warning):
+    answer = api.send("POST", V2, {"generation_params": GOOD, name: value})
+    assert answer.status_code == 202
+    assert answer.json()["warnings"] == ([warning] if warning else [])
+
+
 def test_an_unknown_server_is_answered_with_those_that_exist(api):
     factories.server("gpu")
     factories.server("attic")
@@ -110,7 +128,7 @@ def test_an_unknown_server_is_answered_with_those_that_exist(api):
 
 
 def test_an_app_type_that_the_named_server_has_not(api, settings, rows):
-    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": "x"}
+    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": settings.DISPATCHERS["forge"]}
     factories.server("gpu")
     body = {"generation_params": GOOD, "target_server_alias": "gpu", "app_type": "other"}
     answer = api.send("POST", V2, body)

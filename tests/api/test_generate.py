@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from django.db import transaction
 
 from apikeys.actors import Actor
+from jobs import transitions
 from jobs.choices import Status
 from jobs.models import Event, Job
 from tests import factories
@@ -83,7 +85,7 @@ def test_a_seed_of_minus_one_is_drawn_at_submission(api):
 
 
 def test_the_app_type_is_that_of_the_named_server(api, settings):
-    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": "x"}
+    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": settings.DISPATCHERS["forge"]}
     factories.server("odd", app_type="other")
     answer = api.send("POST", V2, {"generation_params": PARAMS, "target_server_alias": "odd"})
     assert answer.json()["app_type"] == "other"
@@ -140,3 +142,28 @@ def test_a_server_with_a_lane_gets_no_task(api):
     before = server.wake_seq
     server.refresh_from_db()
     assert server.wake_seq > before
+
+
+def test_override_settings_that_are_not_sent_are_warned_of_at_once(api):
+    params = {**PARAMS, "override_settings": {"eta_noise_seed_delta": 31337, "return_grid": True}}
+    warning = (
+        "override_settings.eta_noise_seed_delta, override_settings.return_grid were left out: they"
+        " would stay set for later jobs."
+    )
+    answer = api.send("POST", V2, {"generation_params": params})
+    assert answer.status_code == 202
+    assert answer.json()["warnings"] == [warning]
+    job = Job.objects.get()
+    assert job.warnings == [warning]
+    attempt = factories.attempt(Job.objects.get())
+    Job.objects.update(status=Status.PROCESSING)
+    with transaction.atomic():
+        done = transitions.complete(attempt.token, generation_info={}, warnings=[warning])
+    assert done.warnings == [warning]  # the same sentence again says nothing new
+
+
+def test_each_job_of_a_bulk_is_warned_of_its_own_overrides(api):
+    lists = {"override_settings": [{"return_grid": True}, {}]}
+    body = {"generation_params": PARAMS, "variations": lists}
+    assert api.send("POST", f"{V2}/bulk", body).status_code == 202
+    assert sorted(len(job.warnings) for job in Job.objects.all()) == [0, 1]

@@ -76,6 +76,9 @@ def test_a_server_is_added(boss):
         ({"host": "10.0.0.1", "port": 7860}, "http://10.0.0.1:7860"),
         ({"host": "10.0.0.1", "port": "7860"}, "http://10.0.0.1:7860"),
         ({"host": "::1", "port": 7860}, "http://[::1]:7860"),
+        ({"apiUrl": "http://Host:1/", "host": "HOST", "port": "1"}, "http://host:1"),
+        ({"apiUrl": "https://host/x", "port": 443}, "https://host/x"),
+        ({"apiUrl": "http://[::1]:7860", "host": "[0::1]"}, "http://[::1]:7860"),
     ],
 )
 def test_addresses_are_brought_to_one_form(boss, given, stored):
@@ -101,6 +104,10 @@ def test_addresses_are_brought_to_one_form(boss, given, stored):
         ({"apiUrl": "http://"}, "apiUrl"),
         ({"apiUrl": "http://host:99999"}, "apiUrl"),
         ({"apiUrl": "http://host:0"}, "apiUrl"),
+        ({"apiUrl": "http://host:1", "host": "other", "port": 1}, "host"),
+        ({"apiUrl": "http://host:1", "host": 5}, "host"),
+        ({"apiUrl": "http://host:1", "port": 2}, "port"),
+        ({"apiUrl": "http://host:1", "port": "x"}, "port"),
         ({"apiUrl": "http://host?x=1"}, "apiUrl"),
         ({"apiUrl": "http://host#x"}, "apiUrl"),
         ({"apiUrl": "http://ho st"}, "apiUrl"),

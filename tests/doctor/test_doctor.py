@@ -22,6 +22,7 @@ from mobilesd.supervisor.state import lock_file
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
+on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="It is about SQLite.")
 
 
 def run(*arguments: str, looks=None, monkeypatch=None) -> tuple[int, str]:
@@ -49,7 +50,8 @@ def test_a_sound_installation_passes(monkeypatch):
     code, text = run()
     assert code == 0, text
     assert "FAIL" not in text
-    assert "OK   The database is whole." in text
+    whole = {"sqlite": "The database is whole.", "postgresql": "PostgreSQL answers."}
+    assert f"OK   {whole[connection.vendor]}" in text
     assert "OK   There is an administrator." in text
 
 
@@ -133,6 +135,7 @@ def test_a_cluster_that_takes_no_task_is_told(monkeypatch):
     assert "did not take a task" in running._answers("dispatch").text
 
 
+@on_sqlite
 def test_an_unsafe_database_mode_fails(monkeypatch):
     monkeypatch.setattr(
         database,
@@ -142,6 +145,7 @@ def test_an_unsafe_database_mode_fails(monkeypatch):
     assert "FAIL The database is in delete mode" in "\n".join(lines(database.look_at_database))
 
 
+@on_sqlite
 def test_damage_is_told_with_what_sqlite_says(monkeypatch):
     real = database._pragma
     monkeypatch.setattr(
@@ -150,6 +154,7 @@ def test_damage_is_told_with_what_sqlite_says(monkeypatch):
     assert "FAIL The database is damaged: row 5 missing" in lines(database.look_at_database)
 
 
+@on_sqlite
 def test_an_old_library_is_a_warning(monkeypatch):
     monkeypatch.setattr(sqlite, "version", lambda: (3, 40, 1))
     assert lines(database.look_at_database)[0].startswith("WARN SQLite 3.40.1")

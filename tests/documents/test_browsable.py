@@ -96,3 +96,11 @@ def test_a_browser_without_a_sign_in_gets_a_json_error():
 def test_a_parameter_called_format_changes_nothing(api):
     assert api.get(f"{JOBS}?format=api").json()["success"] is True
     assert api.get(f"{JOBS}?format=csv", headers={"Accept": BROWSER}).json()["success"] is True
+
+
+@pytest.mark.parametrize("accept", ["text/html", BROWSER, "text/html;q=0.9, text/csv"])
+def test_a_program_that_asks_for_a_page_gets_json(accept):
+    api = Api(factories.key()[1])
+    answer = api.get(JOBS, headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert Client(headers={"Accept": accept}).get(JOBS).json()["error"] == "authentication_required"

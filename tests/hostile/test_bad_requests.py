@@ -154,6 +154,42 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(wire: Wire) -> No
     assert (answer.status, answer.error) == (413, "payload_too_large")
 
 
+def _too_large(*headers: str) -> bytes:
+    lines = ["POST /api/v2/generate HTTP/1.1", "Host: h", "Content-Length: 99999999999", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_key_is_told_its_limit_with_a_413_and_the_log_names_it(
+    web: Installation, wire: Wire
+) -> None:
+    token = web.create_key("--rate", "3/m")
+    prefix = token.partition(".")[0]
+    answer = wire.send(_too_large(f"Authorization: Api-Key {token}", "User-Agent: big"))
+    assert (answer.status, answer.error) == (413, "payload_too_large")
+    assert answer.headers["x-ratelimit-limit"] == "3"
+    assert answer.headers["x-ratelimit-remaining"] == "2"
+    assert 1 <= int(answer.headers["x-ratelimit-reset"]) <= 60
+    assert answer.headers["connection"] == "close"
+    pair = f"X-API-Key: {prefix}", f"X-API-Secret: {token.partition('.')[2]}"
+    assert wire.send(_too_large(*pair)).status == 413
+    assert wire.send(_too_large(*pair)).headers["x-ratelimit-remaining"] == "0"
+    answer = wire.send(_too_large(*pair))
+    assert (answer.status, answer.error) == (429, "rate_limited")
+    assert int(answer.headers["retry-after"]) >= 1
+    logged = lambda: accesses(web, key_prefix=prefix, status=413) == 3  # noqa: E731
+    eventually(logged, 10, "the lines of the refusals")
+    line = {"key_prefix": prefix, "user_agent": "big", "route": "api/v2/generate"}
+    assert accesses(web, **line, error="payload_too_large", method="POST") == 1
+
+
+def test_a_key_that_is_none_is_told_so_first(web: Installation, wire: Wire) -> None:
+    answer = wire.send(_too_large("Authorization: Api-Key nobody00.secret"))
+    assert (answer.status, answer.error) == (401, "invalid_api_key")
+    assert "x-ratelimit-limit" not in answer.headers
+    logged = lambda: accesses(web, key_prefix="nobody00", status=401) == 1  # noqa: E731
+    eventually(logged, 10, "the line of the refusal")
+
+
 def test_a_client_that_goes_on_sending_still_reads_why(wire: Wire) -> None:
     head = b"POST /api/v2/generate HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n"
     answer = wire.send(head + b"x" * 5_000_000)

@@ -51,7 +51,9 @@ def taken(**raw: Any) -> dict[str, Any]:
         ("batch_size", 0, "batch_size must be a whole number from 1 to 64, but is 0."),
         ("n_iter", 65, "n_iter must be a whole number from 1 to 64, but is 65."),
         ("batch_count", 65, "batch_count must be a whole number from 1 to 64, but is 65."),
-        ("clip_skip", 0, "clip_skip must be a whole number from 1 to 12, but is 0."),
+        ("n_iter", 0, "n_iter must be a whole number from 1 to 64, but is 0."),
+        ("clip_skip", -1, "clip_skip must be a whole number from 0 to 12, but is -1."),
+        ("clip_skip", 13, "clip_skip must be a whole number from 0 to 12, but is 13."),
         ("hr_resize_x", 8, "hr_resize_x must be 0, or a whole number from 64 to 8192, but is 8."),
         ("tiling", "yes", "tiling must be true or false, but is “yes”."),
         ("tiling", 2, "tiling must be true or false, but is 2."),
@@ -82,6 +84,10 @@ def test_a_wrong_value_is_refused_in_a_sentence(name: str, value: Any, sentence:
     problem = refusal(**{name: value})
     assert sentence in problem.message
     assert any(field.startswith(f"generation_params.{name}") for field in problem.fields)
+
+
+def test_clip_skip_0_is_a_value() -> None:
+    assert taken(clip_skip=0)["clip_skip"] == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -7,31 +7,22 @@ import pytest
 from apikeys.models import SCOPES
 from tests import factories
 from tests.api.conftest import Api
+from tests.signed_in import browser, member, signed_in, staff_browser
+
+__all__ = ["KEYS", "anna", "ben", "boss", "browser", "member", "staff_browser"]
 
 KEYS = "/api/v1/api-keys"
 
 
-def signed_in(user: Any) -> Api:
-    """Return a client with a page's session, which sends JSON."""
-    client = Api()
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
-def member(db: None) -> Any:
-    return factories.user("ben")
-
-
 @pytest.fixture
 def ben(member: Any) -> Api:
-    return signed_in(member)
+    return signed_in(member, Api())
 
 
 @pytest.fixture
 def anna(db: None) -> Api:
     """Somebody of the staff, signed in."""
-    return signed_in(factories.staff("anna"))
+    return signed_in(factories.staff("anna"), Api())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from django.test import Client
 
 from apikeys.models import ApiKey
 from tests import factories
@@ -37,10 +36,8 @@ EVERYTHING = {
 
 
 @pytest.fixture
-def page():
-    client = Client()
-    client.force_login(factories.staff("anna"))
-    return client
+def page(staff_browser):
+    return staff_browser
 
 
 def _works(token: str) -> bool:

@@ -18,20 +18,6 @@ FORM = {"name": "phone", "scopes": list(DEFAULT_SCOPES), "rate_limit": "120", "e
 WHOAMI = "/api/v2/whoami"
 
 
-@pytest.fixture
-def browser(member):
-    client = Client()
-    client.force_login(member)
-    return client
-
-
-@pytest.fixture
-def staff_browser(db):
-    client = Client()
-    client.force_login(factories.staff("anna"))
-    return client
-
-
 def _token(page) -> str:
     found = re.search(r'id="token"[^>]*>([^<]+)<', page.text)
     assert found is not None, page.text

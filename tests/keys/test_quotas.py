@@ -242,6 +242,7 @@ def test_a_key_without_quotas_is_not_counted_at_all():
     assert [q["sql"] for q in queries if "SELECT" in q["sql"]] == []
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL plans by its statistics.")
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["jobs", "attempts"])
 def test_counting_reads_only_what_is_in_the_window(path):

@@ -1,6 +1,6 @@
 """Jobs that can be found, and the API to find them with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,16 +10,8 @@ from jobs.choices import Status
 from jobs.models import Job
 from tests import factories
 from tests.api.conftest import api, boss, member
-from tests.postgres import postgres
 
 __all__ = ["api", "boss", "member"]
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server of this run; skips where it is not installed."""
-    with postgres() as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Pages of a search: the same jobs in the same order as the list without it, and to the end."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -10,6 +11,7 @@ from jobs.api import filters
 from jobs.choices import Status
 from jobs.models import Job
 from mobilesd.http import paging, search_paging
+from mobilesd.search import SearchIndex
 from tests import factories
 
 V2 = "/api/v2/jobs"
@@ -95,7 +97,6 @@ def test_a_search_ends_in_time_and_goes_on_after_the_cursor(api, forty, monkeypa
     monkeypatch.setattr(filters, "FEW", -1)
     monkeypatch.setattr(search_paging, "_STRETCH", 2)
     monkeypatch.setattr(search_paging, "LOOKED_AT", 3)
-    monkeypatch.setattr(search_paging, "COUNTED", 4)
     expected = _expected(forty, "desc", "failed")
     seen, cursor, short = [], "", 0
     while cursor is not None:
@@ -108,6 +109,62 @@ def test_a_search_ends_in_time_and_goes_on_after_the_cursor(api, forty, monkeypa
         short += cursor is not None and len(_ids(answer)) < 2
     assert seen == expected
     assert short
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_search_goes_on_when_its_last_job_is_deleted_meanwhile(api, member, monkeypatch, order):
+    """The place to go on from is asked for after the matches were."""
+    monkeypatch.setattr(filters, "FEW", -1)
+    monkeypatch.setattr(search_paging, "_STRETCH", 3)
+    monkeypatch.setattr(search_paging, "LOOKED_AT", 3)
+    start = timezone.now() - timedelta(hours=1)
+    # Pairs of one moment. Of each, the walk meets the one that is not asked for first.
+    pair = [Status.COMPLETED, Status.FAILED]
+    jobs = [
+        factories.job(
+            (pair if order == "asc" else pair[::-1])[number % 2],
+            id=UUID(int=number + 1),
+            owner=member,
+            created_at=start + timedelta(seconds=number // 2),
+            generation_params={"positive_prompt": "lighthouse"},
+        )
+        for number in range(8)
+    ]
+    wording.add(jobs)
+    ranks_of, gone = SearchIndex.ranks, []
+
+    def ranks(*args, **options):
+        found = ranks_of(*args, **options)
+        if len(found) == 3 and not gone:
+            last = Job.objects.get(text__pk=found[-1])
+            gone.append(last.status)
+            last.delete()
+        return found
+
+    monkeypatch.setattr(SearchIndex, "ranks", ranks)
+    seen, cursor = [], ""
+    while cursor is not None:
+        query = {"q": "lighthouse", "status": "failed", "order": order, "limit": 1}
+        answer = api.get(V2, {**query, "cursor": cursor})
+        seen += _ids(answer)
+        cursor = answer.json()["next_cursor"]
+    assert gone == [Status.COMPLETED]
+    assert seen == _expected(jobs, order, "failed")
+
+
+def test_the_total_is_the_same_on_each_page(api, forty, monkeypatch):
+    monkeypatch.setattr(filters, "FEW", -1)
+    monkeypatch.setattr(search_paging, "_STRETCH", 4)
+    monkeypatch.setattr(search_paging, "LOOKED_AT", 18)
+    totals, cursor = [], ""
+    while cursor is not None:
+        query = {"q": "lighthouse", "status": "failed", "limit": 2, "cursor": cursor}
+        answer = api.get(V2, query).json()
+        totals.append((answer["total"], answer["total_is_exact"]))
+        cursor = answer["next_cursor"]
+    assert len(totals) > 2
+    assert len(set(totals)) == 1
+    assert not totals[0][1]
 
 
 def test_the_total_is_exact_up_to_its_limit(api, forty, monkeypatch):

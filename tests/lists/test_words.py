@@ -20,6 +20,9 @@ def jobs(job, member):
 
 
 @pytest.mark.parametrize(
+    "few", [{}, {"status": "pending"}], ids=["along the index", "by their words"]
+)
+@pytest.mark.parametrize(
     ("q", "numbers"),
     [
         ("lighthouse", [0]),
@@ -61,8 +64,8 @@ def jobs(job, member):
         ("nothing", []),
     ],
 )
-def test_words_find_the_jobs_that_have_them(jobs, found, q, numbers):
-    assert found(q, order="asc") == [PROMPTS[number] for number in numbers]
+def test_words_find_the_jobs_that_have_them(jobs, found, q, numbers, few):
+    assert found(q, order="asc", **few) == [PROMPTS[number] for number in numbers]
 
 
 def test_all_that_names_a_job_is_searched(job, member, found):

@@ -222,9 +222,10 @@ def test_a_key_for_other_app_types_may_not_change_it(job, member):
     assert (answer.status_code, answer.json()["error"]) == (403, "app_type_not_allowed")
 
 
-def test_a_lane_is_woken(api, job):
+def test_a_lane_is_woken(api, job, django_capture_on_commit_callbacks):
     server = factories.server("gpu")
-    patched(api, job, target_server_alias="gpu")
+    with django_capture_on_commit_callbacks(execute=True):
+        patched(api, job, target_server_alias="gpu")
     seq = server.wake_seq
     server.refresh_from_db()
     assert server.wake_seq > seq

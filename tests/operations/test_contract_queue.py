@@ -131,7 +131,7 @@ def test_clear_cancels_the_own_jobs_that_wait_and_says_how_many(api, member):
 
 
 def test_clear_can_be_narrowed_to_a_server_and_an_app_type(boss, settings):
-    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": "x"}
+    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": settings.DISPATCHERS["forge"]}
     factories.server("gpu")
     meant = factories.job(target_server_alias="gpu")
     any_server = factories.job()

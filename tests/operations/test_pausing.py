@@ -46,7 +46,7 @@ def test_the_claim_itself_refuses(how: str) -> None:
 
 
 def test_another_app_type_goes_on(settings) -> None:
-    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": "x"}
+    settings.DISPATCHERS = {**settings.DISPATCHERS, "other": settings.DISPATCHERS["forge"]}
     [job] = submitted()
     queue.pause(app_type="other")
     assert claim(job) is not None
@@ -174,7 +174,8 @@ def test_nothing_starts_after_the_answer() -> None:
 
 
 def test_pauses_of_two_app_types_at_once_both_hold(settings) -> None:
-    settings.DISPATCHERS = dict.fromkeys(("forge", "b", "c", "d"), "x")
+    forge = settings.DISPATCHERS["forge"]
+    settings.DISPATCHERS = dict.fromkeys(("forge", "b", "c", "d"), forge)
     names = ["forge", "b", "c", "d"]
     together(*(lambda name=name: queue.pause(app_type=name) for name in names))
     assert QueueSettings.current().paused_app_types == sorted(names)

@@ -58,7 +58,8 @@ class Api(requests.Session):
 class Installation:
     """One data folder, and the `up` that runs with it.
 
-    `arguments` are those of `up`; the port is a free one. `env` sets more variables.
+    `arguments` are those of `up`; the port is a free one. `env` sets more variables. With a
+    `run_dir` it is one of several that share the data folder.
     """
 
     def __init__(
@@ -67,22 +68,25 @@ class Installation:
         *,
         arguments: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        run_dir: Path | None = None,
         wait: bool = True,
     ) -> None:
         self.data_dir = data_dir
-        self.run_dir = data_dir / "run"
+        self.run_dir = run_dir or data_dir / "run"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.arguments = arguments
         self.env = {
             **{name: value for name, value in os.environ.items() if "MOBILESD_" not in name},
             "MOBILESD_DATA_DIR": str(data_dir),
+            **({"MOBILESD_RUN_DIR": str(run_dir)} if run_dir else {}),
             "PYTHONUNBUFFERED": "1",
             **(env or {}),
         }
         self._wait = wait
         self._key = ""
-        self._log = data_dir.with_name(f"{data_dir.name}.log")
+        own = run_dir or data_dir
+        self._log = own.with_name(f"{own.name}.log")
         self._fakes = contextlib.ExitStack()
         self.up: subprocess.Popen[bytes] | None = None
 
@@ -160,7 +164,10 @@ class Installation:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 return False
             environment = process.environ()
-            return environment.get("MOBILESD_DATA_DIR") == str(self.data_dir)
+            return all(
+                environment.get(name) == self.env.get(name)
+                for name in ("MOBILESD_DATA_DIR", "MOBILESD_RUN_DIR")
+            )
         return False
 
     def children(self) -> list[psutil.Process]:

@@ -24,16 +24,6 @@ in_thread = database_sync_to_async
 EVENTS = "/api/v2/events"
 
 
-@pytest.fixture
-def member():
-    return factories.user()
-
-
-@pytest.fixture
-def token(member):
-    return factories.key(member)[1]
-
-
 async def _hello(stream):
     await stream.begin()
     assert stream.status == 200
@@ -303,6 +293,7 @@ async def test_a_page_may_follow_with_its_session(member):
         {"is_active": False},
         {"expiry_date": "2020-01-01T00:00:00Z"},
         {"scopes": ["models:read"]},
+        {"allowed_ips": ["203.0.113.0/24"]},
     ],
 )
 async def test_the_stream_of_a_key_that_is_no_good_any_more_ends(
@@ -347,6 +338,7 @@ async def test_the_stream_of_somebody_who_was_locked_out_ends(member, token, mon
 
 async def test_good_keys_are_not_shown_out(member, token, monkeypatch):
     monkeypatch.setattr(rounds, "CHECK_SECONDS", 0.05)
+    await ApiKey.objects.filter(owner=member).aupdate(allowed_ips=["127.0.0.0/8"])
     async with connection(EVENTS, token) as stream:
         await _hello(stream)
         assert await stream.silent(0.4)

@@ -24,21 +24,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 in_thread = database_sync_to_async
 
 
-@pytest.fixture
-def member():
-    return factories.user()
-
-
-@pytest.fixture
-def token(member):
-    return factories.key(member)[1]
-
-
-@pytest.fixture
-def job(member):
-    return factories.job(owner=member)
-
-
 def _path(job: Job) -> str:
     return f"/api/v2/jobs/{job.pk}/status"
 

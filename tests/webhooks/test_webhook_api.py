@@ -2,7 +2,7 @@
 
 import pytest
 
-from apikeys.models import SCOPES
+from apikeys.models import DEFAULT_SCOPES, SCOPES
 from jobs.models import Delivery, DeliveryState, Event, Webhook
 from jobs.webhooks import services
 from jobs.webhooks.signing import unsealed_secret
@@ -141,15 +141,40 @@ def test_a_delivery_is_found_only_under_its_own_webhook(api):
     assert api.send("POST", path).status_code == 404
 
 
-def test_a_key_without_the_right_is_no_way_to_a_webhook_that_gets_all_jobs(member):
-    all_jobs = Api(factories.key(member, ("jobs:read", "jobs:write", "jobs:all"))[1])
-    usual = Api(factories.key(member)[1])
-    made = make(all_jobs)
+ALL_JOBS = ("jobs:read", "jobs:write", "jobs:all")
+
+
+@pytest.mark.parametrize("scopes", [DEFAULT_SCOPES, ALL_JOBS])
+def test_a_key_is_no_way_to_the_webhooks_of_its_owners_other_keys(scopes):
+    owner = factories.staff()
+    maker = Api(factories.key(owner, scopes)[1])
+    made = make(maker)
+    for other in (Api(factories.key(owner)[1]), Api(factories.key(owner, ALL_JOBS)[1])):
+        assert other.get(ROOT).json()["webhooks"] == []
+        assert other.get(f"{ROOT}/{made['id']}").status_code == 404
+        assert other.get(f"{ROOT}/{made['id']}/deliveries").status_code == 404
+        body = {"url": "https://thief.example/"}
+        assert other.send("PATCH", f"{ROOT}/{made['id']}", body).status_code == 404
+        assert other.send("DELETE", f"{ROOT}/{made['id']}").status_code == 404
+    assert maker.get(f"{ROOT}/{made['id']}").status_code == 200
+
+
+def test_an_admin_key_and_the_owner_on_the_page_have_all_of_the_owners(client):
+    owner = factories.staff()
+    made = make(Api(factories.key(owner)[1]))
+    admin = Api(factories.key(owner, ("admin",))[1])
+    assert admin.get(f"{ROOT}/{made['id']}").status_code == 200
+    client.force_login(owner)
+    assert client.get(f"{ROOT}/{made['id']}").status_code == 200
+
+
+def test_a_key_that_lost_its_owners_rights_is_no_way_to_a_webhook_that_gets_all_jobs():
+    owner = factories.staff()
+    key = Api(factories.key(owner, ALL_JOBS)[1])
+    made = make(key)
     assert made["all_jobs"]
-    assert usual.get(f"{ROOT}/{made['id']}").status_code == 404
-    body = {"url": "https://thief.example/"}
-    assert usual.send("PATCH", f"{ROOT}/{made['id']}", body).status_code == 404
-    assert all_jobs.get(f"{ROOT}/{made['id']}").status_code == 200
+    type(owner).objects.filter(pk=owner.pk).update(is_staff=False)
+    assert key.get(f"{ROOT}/{made['id']}").status_code == 404
 
 
 def test_scopes(member):

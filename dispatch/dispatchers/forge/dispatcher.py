@@ -3,6 +3,7 @@
 import base64
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -81,6 +82,10 @@ class ForgeDispatcher(Dispatcher):
             raise BackendError(
                 ErrorClass.TRANSIENT, "bad_answer", "The server's lists can't be read."
             ) from error
+
+    @classmethod
+    def order_warnings(cls, params: Mapping[str, Any]) -> Sequence[str]:
+        return payload.left_out(params)
 
     def prepare(self, order: Order, inventory: ServerInventory | None) -> Request:
         self._inventory = inventory

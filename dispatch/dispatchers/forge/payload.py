@@ -12,7 +12,7 @@ from dispatch.dispatchers.forge import names
 from dispatch.inventory import ServerInventory
 from models_catalog.resolve import ModelIndex, bare_name, loras_in_prompt
 
-__all__ = ["OVERRIDES", "build"]
+__all__ = ["OVERRIDES", "build", "left_out"]
 
 # Our canonical names -> Forge's. Everything else keeps its name.
 _NAMES = {"positive_prompt": "prompt"}
@@ -148,10 +148,10 @@ def _overrides(
 ) -> dict[str, Any]:
     given = params.get("override_settings") or {}
     overrides = {k: v for k, v in given.items() if k in OVERRIDES and v is not None}
-    if leaking := [key for key in given if key not in OVERRIDES]:
-        warnings.append(_left_out(leaking))
+    warnings += left_out(params)
     if "clip_skip" in params:
-        overrides["CLIP_stop_at_last_layers"] = params["clip_skip"]
+        # Its own page counts from 1; what a 0 does differs from version to version.
+        overrides["CLIP_stop_at_last_layers"] = max(1, params["clip_skip"])
     vae = [params["vae"]] if params.get("vae") not in _NO_VAE else []
     if modules := [*vae, *params.get("additional_modules", ())]:
         overrides["forge_additional_modules"] = _listed_modules(modules, inventory)
@@ -171,11 +171,15 @@ def _listed_modules(modules: list[Any], inventory: ServerInventory | None) -> li
     ]
 
 
-def _left_out(keys: list[str]) -> str:
+def left_out(params: Mapping[str, Any]) -> list[str]:
+    """Say which override settings of an order are not sent."""
+    keys = [key for key in params.get("override_settings") or {} if key not in OVERRIDES]
+    if not keys:
+        return []
     shown = ", ".join(f"override_settings.{key[:60]}" for key in keys[:_MOST_NAMED])
     more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
     were = "was left out: it" if len(keys) == 1 else "were left out: they"
-    return f"{shown}{more} {were} would stay set for later jobs."
+    return [f"{shown}{more} {were} would stay set for later jobs."]
 
 
 def _missing_modules(modules: Any, inventory: ServerInventory | None) -> list[str]:

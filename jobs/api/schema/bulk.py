@@ -29,7 +29,7 @@ __all__ = ["OPERATIONS"]
 
 _ID = "5f0c8f5e-93a4-4c0e-8f0d-6d7c0e2b9a31"
 _PATH = {"batch_id": uuid("The bulk order's id, `bulk_job_id`.", example=_ID)}
-_LISTS = mapping(listed(anything(), minItems=1), "Lists of values by parameter.")
+_LISTS = mapping(nullable(listed(anything(), minItems=1)), "Lists of values by parameter.")
 _BODY = obj(
     {
         **ORDER_FIELDS,
@@ -50,8 +50,11 @@ _BODY = obj(
                 ),
                 "anyOf": [
                     obj(
-                        {"mode": word(["product", "zip"], default="product"), "fields": _LISTS},
-                        required=["fields"],
+                        {
+                            "mode": nullable(word(["product", "zip"], default="product")),
+                            "fields": nullable(_LISTS),
+                        },
+                        required=[],
                         additionalProperties=False,
                     ),
                     _LISTS,

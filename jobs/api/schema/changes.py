@@ -3,10 +3,17 @@
 from jobs.api.schema.job import EXAMPLE_ID, EXAMPLE_JOB, JOB_ID
 from jobs.api.schema.submitting import ORDER_FIELDS
 from mobilesd.schema.operations import Answer, Body, Operation, Operations
-from mobilesd.schema.shapes import enveloped, obj, ref, text, uuid, word
+from mobilesd.schema.shapes import Shape, enveloped, obj, ref, text, uuid, word
 
 __all__ = ["OPERATIONS", "changed"]
 
+_GOALS: dict[str, Shape] = {
+    "before": uuid("The id of a job."),
+    "after": uuid("The id of a job."),
+    "to": word(["top", "bottom"]),
+}
+
+_NULL: Shape = {"type": "null"}
 _ERRORS = ("job_not_found", "job_operation_invalid", "job_operation_conflict")
 _CANCELLED = {
     **EXAMPLE_JOB,
@@ -15,6 +22,12 @@ _CANCELLED = {
     "waiting_reason": None,
     "completion_timestamp": "2026-01-31T18:00:04.000Z",
 }
+
+
+def _goal(wanted: str) -> Shape:
+    """Return the body that says where by this name; the others may be null."""
+    properties = {name: shape if name == wanted else _NULL for name, shape in _GOALS.items()}
+    return obj(properties, required=[wanted], additionalProperties=False)
 
 
 def changed(message: str, job: object = EXAMPLE_JOB) -> dict[int, Answer]:
@@ -112,11 +125,7 @@ OPERATIONS: Operations = {
         body=Body(
             {
                 "description": "Exactly one of the three.",
-                "oneOf": [
-                    obj({"before": uuid("The id of a job.")}, additionalProperties=False),
-                    obj({"after": uuid("The id of a job.")}, additionalProperties=False),
-                    obj({"to": word(["top", "bottom"])}, additionalProperties=False),
-                ],
+                "oneOf": [_goal(name) for name in _GOALS],
             },
             {"to the top": {"to": "top"}, "before another": {"before": EXAMPLE_ID}},
         ),
@@ -135,8 +144,9 @@ OPERATIONS: Operations = {
         name="retry_job",
         tag="Jobs",
         summary="Queue a failed or cancelled job again.",
+        description="Queue a job again, with the same seed. For a key's quotas it is a job more.",
         path=JOB_ID,
         answers=changed("The job is queued again."),
-        errors=_ERRORS,
+        errors=(*_ERRORS, "quota_exceeded"),
     ),
 }

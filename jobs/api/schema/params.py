@@ -87,10 +87,12 @@ _PROPERTIES: dict[str, Shape] = {
     "subseed": _whole("The seed of the variation; -1: draw one.", -1, _SEED_HIGH),
     "subseed_strength": _number("How much of the variation to take.", 0, 1),
     "batch_size": _whole("Pictures at once; times `n_iter` at most 64.", 1, 64),
-    "n_iter": _whole("Batches one after the other.", 1, 64),
+    "n_iter": _whole("Batches one after the other; 0 would be no picture at all.", 1, 64),
     "restore_faces": _flag("Restore faces afterwards."),
     "tiling": _flag("Make the picture's edges fit each other."),
-    "clip_skip": _whole("How many of CLIP's last layers to stop before.", 1, 12),
+    "clip_skip": _whole(
+        "The layer of CLIP to stop at, counted from its end; 0 and 1: its last one.", 0, 12
+    ),
     "vae": _name("The VAE; `Automatic` and `None` are names too."),
     "additional_modules": _names("Text encoders and VAEs to load beside the model."),
     "styles": _names("Names of the server's prompt styles."),
@@ -146,8 +148,8 @@ COMPONENTS: dict[str, Shape] = {
     "Lora": obj(
         {
             "name": text("File name without its ending.", minLength=1, maxLength=500),
-            "weight": number("1 is full strength."),
-            "hash": text("To find it under another name."),
+            "weight": nullable(number("1 is full strength.")),
+            "hash": nullable(text("To find it under another name.")),
         },
         "One LoRA.",
         required=["name"],

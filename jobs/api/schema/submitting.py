@@ -36,7 +36,7 @@ ERRORS = (
 )
 
 ORDER_FIELDS: dict[str, Shape] = {
-    "generation_params": ref("GenerationParams"),
+    "generation_params": nullable(ref("GenerationParams")),
     "generation_info_raw": nullable(
         text(
             "An infotext, as pictures carry it, instead of `generation_params` or together with"
@@ -60,12 +60,15 @@ ORDER_FIELDS: dict[str, Shape] = {
 }
 _ORDER: Shape = {
     **obj(ORDER_FIELDS, required=[], additionalProperties=True),
-    "anyOf": [{"required": ["generation_params"]}, {"required": ["generation_info_raw"]}],
+    "anyOf": [
+        {"required": [name], "properties": {name: {"type": kind}}}
+        for name, kind in (("generation_params", "object"), ("generation_info_raw", "string"))
+    ],
 }
 _V1_ORDER = obj(
     {
-        name: ORDER_FIELDS[name]
-        for name in ("generation_params", "target_server_alias", "app_type", "source_info")
+        "generation_params": ref("GenerationParams"),
+        **{n: ORDER_FIELDS[n] for n in ("target_server_alias", "app_type", "source_info")},
     },
     required=["generation_params"],
     additionalProperties=True,

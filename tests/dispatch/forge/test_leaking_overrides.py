@@ -53,6 +53,13 @@ def test_clip_skip_vae_and_text_encoders_become_overrides(forge):
     assert not set(params) & set(body)
 
 
+def test_no_layer_skipped_is_sent_as_forges_own_page_does(forge):
+    for skip in (0, 1):
+        assert forge.prepare(clip_skip=skip).body["override_settings"] == {
+            "CLIP_stop_at_last_layers": 1
+        }
+
+
 def test_modules_that_the_server_lacks_are_named(forge, drive):
     """Forge leaves them out without a word."""
     lists = forge.dispatcher.inventory()

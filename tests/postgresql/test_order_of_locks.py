@@ -1,0 +1,284 @@
+"""Two sessions in the middle of a transaction at once: neither ends the other, none is lost.
+
+Each test stops one session where it holds what the other one needs next. Where the order of
+locks (docs/architecture.md) is broken, PostgreSQL ends one of them with "deadlock detected".
+"""
+
+import base64
+import io
+import random
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from PIL import Image
+
+from apikeys.actors import SYSTEM, Actor
+from dispatch import lease
+from dispatch import services as servers
+from dispatch.dispatchers.base import Answer, Picture, Progress
+from dispatch.lanes import reporting, store
+from dispatch.lanes.run import Run
+from dispatch.models import Server
+from jobs import events, inputs, services, signals, transitions
+from jobs.choices import Outcome, Status
+from jobs.models import Attempt, Batch, Delivery, Job, JobProgress, Webhook
+from jobs.services import bulk, places
+from jobs.webhooks import claims
+from jobs.webhooks import services as webhooks
+from jobs.webhooks.sending import Outcome as Sent
+from mobilesd.errors import Conflict
+from tests import factories
+from tests.postgresql.meanwhile import after, before, meanwhile
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        connection.vendor != "postgresql", reason="SQLite has one writer at a time."
+    ),
+]
+
+
+def running(alias: str = "a", **fields: Any) -> Attempt:
+    """Make a job that runs, followed by the living lane of its server."""
+    server = factories.server(alias)
+    held = lease.take(server.pk)
+    assert held is not None
+    job = factories.job(Status.PROCESSING, server_alias=alias, **fields)
+    return factories.attempt(job, lane=held.token, submitted_at=timezone.now())
+
+
+def lease_of(attempt: Attempt) -> lease.Lease:
+    return lease.Lease(Server.objects.get(alias=attempt.server_alias).pk, attempt.lane)
+
+
+def report(attempt: Attempt) -> None:
+    """Write the first progress of a run, as its lane does while somebody watches."""
+    run = Run(attempt)
+    run.progress = Progress(active=True, fraction=0.5, text="step 2 of 4")
+    reporting.Reporter(lease_of(attempt)).report(run, timezone.now() + timedelta(minutes=1))
+
+
+def stored(content: bytes) -> store.StoredAnswer:
+    return store.write_files(
+        Answer([Picture(content, "", 1)], generation_info={}, warnings=[], checkpoint="")
+    )
+
+
+def complete(attempt: Attempt) -> Job | None:
+    return store.complete(attempt.token, stored(factories.png(color="blue")))
+
+
+def requeue(attempt: Attempt) -> None:
+    with lease_of(attempt).fenced():
+        ended = transitions.end_attempt(attempt.token, outcome=Outcome.LOST)
+        assert ended is not None
+        transitions.requeue(ended)
+
+
+def noise() -> bytes:
+    """Return a picture that is big enough to become a file as an input."""
+    stream = io.BytesIO()
+    Image.frombytes("RGB", (64, 64), random.randbytes(64 * 64 * 3)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def batch() -> Batch:
+    return Batch.objects.create(total=2, created_at=timezone.now())
+
+
+def statuses(jobs: Batch) -> set[str]:
+    return set(Job.objects.filter(batch=jobs).values_list("status", flat=True))
+
+
+def test_a_batch_is_cancelled_while_a_picture_of_it_is_stored(monkeypatch):
+    whole = batch()
+    factories.job(batch=whole)
+    attempt = running(batch=whole)
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            bulk.transitions,
+            "cancel_pending",
+            lambda: other.begin(lambda: complete(attempt)),
+        )
+        assert services.cancel_batch(whole.pk, SYSTEM) == 2
+        assert other.result() is None, "the picture came too late"
+    assert statuses(whole) == {Status.CANCELLED}
+
+
+def test_a_batch_is_cancelled_while_one_of_its_runs_tells_its_progress(monkeypatch):
+    whole = batch()
+    attempts = [running(alias, batch=whole) for alias in ("a", "b")]
+    for attempt in attempts:
+        report(attempt)
+    last = max(attempts, key=lambda attempt: attempt.job_id)
+    with meanwhile() as other:
+        after(monkeypatch, bulk.transitions, "cancel", lambda: other.begin(lambda: report(last)))
+        assert services.cancel_batch(whole.pk, SYSTEM) == 2
+        other.result()
+    assert not JobProgress.objects.exists()
+
+
+def test_what_goes_back_into_the_queue_meanwhile_is_cancelled_with_its_batch(monkeypatch):
+    whole = batch()
+    factories.job(batch=whole)
+    attempt = running(batch=whole)
+    with meanwhile() as other:
+        before(
+            monkeypatch,
+            bulk.transitions,
+            "cancel_pending",
+            lambda: other.begin(lambda: requeue(attempt)),
+        )
+        assert services.cancel_batch(whole.pk, SYSTEM) == 2
+        with pytest.raises(AssertionError):  # the attempt was closed by the cancel
+            other.result()
+    assert statuses(whole) == {Status.CANCELLED}
+
+
+def test_a_job_is_cancelled_while_its_first_progress_is_told(monkeypatch):
+    attempt = running()
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            events,
+            "emit_live",
+            lambda: other.begin(lambda: services.cancel(attempt.job_id, SYSTEM)),
+        )
+        report(attempt)
+        assert other.result().status == Status.CANCELLED
+    assert not JobProgress.objects.exists(), "nobody would ever remove it"
+
+
+def test_progress_that_comes_after_the_cancel_is_not_kept(monkeypatch):
+    attempt = running()
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            transitions.attempt_cancelled,
+            "send",
+            lambda: other.begin(lambda: report(attempt)),
+        )
+        services.cancel(attempt.job_id, SYSTEM)
+        other.result()
+    assert not JobProgress.objects.exists()
+
+
+def test_a_picture_is_stored_while_the_same_one_is_sent_as_an_input(monkeypatch):
+    content = noise()
+    attempt = running()
+    picture = base64.b64encode(content).decode()
+    order = services.Order({"prompt": "a cat", "init_images": [picture]})
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            inputs,
+            "attach",
+            lambda: other.begin(lambda: store.complete(attempt.token, stored(content))),
+        )
+        assert services.submit(order, SYSTEM).created
+        assert other.result() is not None
+
+
+def test_a_move_keeps_what_is_changed_meanwhile(monkeypatch):
+    jobs = [factories.job(position=place) for place in range(3)]
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            places,
+            "_waiting",
+            lambda: other.begin(lambda: services.patch(jobs[2].pk, SYSTEM, {"priority": 2}, {})),
+        )
+        services.move(jobs[2].pk, services.Goal("top"), SYSTEM)
+        other.result()
+    assert Job.objects.get(pk=jobs[2].pk).priority == 2
+
+
+def test_a_job_that_is_retried_while_its_old_run_is_cleared_is_announced(monkeypatch):
+    attempt = running()
+    services.cancel(attempt.job_id, SYSTEM)
+    claimable: list[bool] = []
+
+    def look(**_: Any) -> None:
+        due = Job.objects.due(timezone.now()).filter(pk=attempt.job_id)
+        transaction.on_commit(lambda: claimable.append(due.exists()))
+
+    signals.job_waiting.connect(look)
+    try:
+        with meanwhile() as other:
+            retry = partial(services.retry, attempt.job_id, SYSTEM)
+            after(monkeypatch, Job.objects, "get", lambda: other.begin(retry))
+            with transaction.atomic():
+                transitions.clear(attempt.token)
+            other.result()
+    finally:
+        signals.job_waiting.disconnect(look)
+    assert any(claimable), "it would wait until its lane ends"
+
+
+def test_no_more_lanes_live_than_there_may_be(monkeypatch, settings):
+    settings.LANES = 1
+    rows = [factories.server(alias) for alias in ("a", "b")]
+    with meanwhile() as other:
+        before(monkeypatch, lease, "this_host", lambda: other.begin(lambda: lease.take(rows[1].pk)))
+        first = lease.take(rows[0].pk)
+        second = other.result()
+    assert sum(held is not None for held in (first, second)) == 1
+
+
+def test_two_servers_with_one_address_are_not_added_at_once(monkeypatch):
+    add = {"url": "http://127.0.0.1:9", "app_type": "forge"}
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            servers,
+            "_refuse_twin",
+            lambda: other.begin(lambda: servers.add_server(alias="b", **add)),
+        )
+        servers.add_server(alias="a", **add)
+        with pytest.raises(Conflict):
+            other.result()
+    assert Server.objects.get().alias == "a"
+
+
+def webhook(**fields: Any) -> Webhook:
+    row = Webhook.objects.create(
+        owner=factories.user(),
+        url="http://hooks.example",
+        events=["*"],
+        sealed_secret="",
+        created_at=timezone.now(),
+        **fields,
+    )
+    for ago in (0, 60):
+        at = timezone.now() - timedelta(seconds=ago)
+        Delivery.objects.create(webhook=row, kind="x", body="{}", due_at=at, created_at=at)
+    return row
+
+
+def test_a_webhook_is_deleted_while_a_delivery_is_taken(monkeypatch):
+    hook = webhook()
+    actor = Actor.of_user(hook.owner)
+    with meanwhile() as other:
+        delete = partial(webhooks.delete, hook.pk, actor)
+        before(monkeypatch, claims, "F", lambda: other.begin(delete))
+        assert claims.claim(hook.pk) is not None
+        other.result()
+    assert not Webhook.objects.exists()
+
+
+def test_a_late_result_is_written_down_while_the_delivery_is_taken_again(monkeypatch):
+    hook = webhook()
+    late = claims.claim(hook.pk)
+    Webhook.objects.update(not_before=None)
+    Delivery.objects.update(due_at=timezone.now())
+    with meanwhile() as other:
+        again = partial(claims.claim, hook.pk)
+        before(monkeypatch, claims, "_note", lambda: other.begin(again))
+        assert claims.settle(late, Sent(200, "", 1.0))
+        taken = other.result()
+    assert taken is None or taken.delivery_id != late.delivery_id
