@@ -53,6 +53,22 @@ class Server(models.Model):
     enabled = models.BooleanField(default=True)
     paused = models.BooleanField(default=False)
     demo = models.BooleanField(default=False, editable=False)
+    # When it may take jobs, as in jobs.QueueSettings.
+    hours = models.CharField(max_length=200, blank=True, default="")
+    time_zone = models.CharField(max_length=64, blank=True, default="")
+    run_until = models.DateTimeField(null=True, blank=True)
+    # How it is woken when a job waits for it: a MAC address, or a command of whoever runs us.
+    wake_mac = models.CharField(max_length=17, blank=True, default="")
+    wake_command = models.CharField(max_length=500, blank=True, default="")
+    wake_seconds = models.PositiveIntegerField(default=180)
+    woken_at = models.DateTimeField(null=True, blank=True, editable=False)
+    wake_text = models.CharField(max_length=300, blank=True, default="", editable=False)
+    # It yields while others use it: so many free MB of VRAM are wanted; null: it never yields.
+    yield_below_mb = models.PositiveIntegerField(null=True, blank=True)
+    yields_since = models.DateTimeField(null=True, blank=True, editable=False)
+    yield_text = models.CharField(max_length=300, blank=True, default="", editable=False)
+    vram_total_mb = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    vram_free_mb = models.PositiveIntegerField(null=True, blank=True, editable=False)
     interrupt = models.CharField(
         max_length=16, choices=Interrupt.choices, default=Interrupt.CAREFUL
     )
@@ -127,6 +143,9 @@ class Timing(models.Model):
     unit_seconds = models.FloatField(default=0)
     loads = models.PositiveIntegerField(default=0)
     load_seconds = models.FloatField(default=0)
+    # How far the forecasts were off, as a moving average of |forecast - real| / real.
+    forecasts = models.PositiveIntegerField(default=0)
+    forecast_error = models.FloatField(default=0)
 
     class Meta:
         constraints = [

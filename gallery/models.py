@@ -14,6 +14,8 @@ class Image(models.Model):
     """One picture of one attempt; its file is content-addressed, so rows may share a file."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # Of the row itself, so that a damaged one is noticed (jobs.checksums).
+    checksum = models.CharField(max_length=32, blank=True, default="", editable=False)
     sha256 = models.CharField(max_length=64, db_index=True)
     format = models.CharField(max_length=8)
     width = models.PositiveIntegerField()

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 from apikeys.actors import Actor
 from gallery.models import Image
 from jobs.cards import cards
+from jobs.live.replay import standing
 from jobs.models import Job
-from jobs.replay import standing
 from mobilesd.http.paging import PageRequest, paginate
 
 __all__ = ["image", "job", "pick"]

@@ -18,12 +18,19 @@ from jobs.models import (
     Event,
     Idempotency,
     Job,
+    JobDependency,
     JobInput,
     JobProgress,
     JobText,
     LiveEvent,
+    Notice,
+    Notifier,
+    Preset,
     QueueSettings,
+    Retention,
     Retry,
+    Turn,
+    Undo,
     Webhook,
 )
 from jobs.webhooks import claims
@@ -201,6 +208,52 @@ class RetryAdmin(ReadOnly, _Admin):
     search_fields = ("=job__id", "=api_key_prefix")
     ordering = ("-at",)
     show_full_result_count = False
+
+
+@admin.register(JobDependency)
+class JobDependencyAdmin(ReadOnly, _Admin):
+    list_display = ("job_id", "parent_id", "on_failure")
+    search_fields = ("=job__id", "=parent__id")
+    show_full_result_count = False
+
+
+@admin.register(Preset)
+class PresetAdmin(ReadOnly, _Admin):
+    list_display = ("name", "owner", "app_type", "shared", "updated_at")
+    list_select_related = ("owner",)
+    ordering = ("name",)
+
+
+@admin.register(Undo)
+class UndoAdmin(ReadOnly, _Admin):
+    list_display = ("action", "scope", "expires_at", "used_at")
+    ordering = ("-expires_at",)
+
+
+@admin.register(Turn)
+class TurnAdmin(ReadOnly, _Admin):
+    list_display = ("scope", "lane_class", "at")
+    ordering = ("-at",)
+
+
+@admin.register(Notifier)
+class NotifierAdmin(ReadOnly, _Admin):
+    list_display = ("name", "owner", "is_active", "last_sent_at", "last_error")
+    list_select_related = ("owner",)
+    ordering = ("name",)
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnly, _Admin):
+    list_display = ("title", "notifier", "due_at", "tries", "sent_at", "given_up_at")
+    list_select_related = ("notifier",)
+    ordering = ("-due_at",)
+    show_full_result_count = False
+
+
+@admin.register(Retention)
+class RetentionAdmin(ReadOnly, _Admin):
+    list_display = ("kind", "days", "most", "gigabytes", "is_active", "updated_at")
 
 
 @admin.register(QueueSettings)

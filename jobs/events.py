@@ -103,7 +103,7 @@ class ServerStatus(TypedDict):
 def _order_ids() -> None:
     # PostgreSQL hands out ids before commits: without the lock a reader that has seen id 8 could
     # miss 7 for ever. SQLite has one writer at a time, so its ids are in commit order already.
-    # The notification goes out with the commit and wakes the relays (jobs/tail.py).
+    # The notification goes out with the commit and wakes the relays (jobs/live/tail.py).
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])

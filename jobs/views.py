@@ -13,10 +13,10 @@ from apikeys.actors import Actor
 from jobs import services
 from jobs.cards import cards
 from jobs.choices import Status
+from jobs.live.replay import standing
 from jobs.models import Job, QueueSettings
 from jobs.narrowing import Wanted
 from jobs.querysets import JobQuerySet
-from jobs.replay import standing
 from jobs.services import queue as whole_queue
 from mobilesd.errors import Problem
 from mobilesd.http.pages import acted, go_to

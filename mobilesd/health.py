@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from jobs.live.relay import relay
 from jobs.models import Job
-from jobs.relay import relay
 from mobilesd.warming import warm
 
 __all__ = ["healthz", "readyz", "status", "trouble"]

@@ -4,6 +4,6 @@ from typing import Any, cast
 
 from django.urls import path
 
-from jobs.consumers import EventsConsumer
+from jobs.live.consumers import EventsConsumer
 
 websocket_urlpatterns: list[Any] = [path("ws/events/", cast("Any", EventsConsumer.as_asgi()))]

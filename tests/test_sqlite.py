@@ -89,7 +89,7 @@ def test_the_connections_of_a_lanes_threads_do_too():
 
 @pytest.mark.django_db(transaction=True)
 def test_the_relays_connection_can_only_read():
-    from jobs.tail import SqliteTail
+    from jobs.live.tail import SqliteTail
 
     connection.ensure_connection()
     tail = SqliteTail(str(connection.settings_dict["NAME"]))

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from dispatch import services
 from dispatch.dispatchers.registry import labels
 from dispatch.models import Health, Interrupt, Server
+from jobs.live.replay import standing
 from jobs.models import Attempt
-from jobs.replay import standing
 from mobilesd.errors import Problem
 from mobilesd.http.pages import acted, go_to
 

@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from apikeys.actors import Actor
 from apikeys.rights import Credential
 from jobs import events, services
-from jobs.replay import Interest
-from jobs.rounds import rounds
-from jobs.subscription import Ended, Since, Subscription
+from jobs.live.replay import Interest
+from jobs.live.rounds import rounds
+from jobs.live.subscription import Ended, Since, Subscription
 from mobilesd.errors import Unavailable, bad_field
 from mobilesd.http.holding import Held, can_hold, hold
 from mobilesd.http.views import AnyAccept, ApiView

@@ -21,9 +21,9 @@ from django.http import HttpResponse
 from apikeys.actors import Actor
 from apikeys.endings import NO_ANSWER, note_at_end
 from jobs.api.serializers import emit_job
-from jobs.messages import Message
+from jobs.live.messages import Message
+from jobs.live.relay import job_group, relay
 from jobs.models import Job
-from jobs.relay import job_group, relay
 from mobilesd.errors import CATALOGUE, NotFound, Problem, Unavailable, bad_field
 from mobilesd.http.codec import JSONRenderer
 from mobilesd.http.conditional import asks_for_changes, etag_of

@@ -27,6 +27,10 @@ class Batch(models.Model):
     )
     total = models.PositiveIntegerField()
     seed_variation = models.CharField(max_length=16, blank=True, default="")
+    name = models.CharField(max_length=200, blank=True, default="")
+    # Early stop: so many jobs run, the rest is held until somebody nods; null: all run.
+    run_first = models.PositiveIntegerField(null=True, blank=True)
+    nodded_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     objects = BatchQuerySet.as_manager()

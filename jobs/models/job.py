@@ -46,6 +46,14 @@ class Job(models.Model):
     not_before = models.DateTimeField(null=True, blank=True)
     deadline = models.DateTimeField(null=True, blank=True)
     retry_at = models.DateTimeField(null=True, blank=True)
+    # It waits for somebody's nod: the rest of a batch of which only the first jobs run.
+    held = models.BooleanField(default=False)
+    # How far down the ladder of measures against too little memory it has gone (0: none).
+    memory_step = models.PositiveSmallIntegerField(default=0)
+    # Of the request that submitted it: all log lines of the job are found by it.
+    request_id = models.CharField(max_length=64, blank=True, default="", editable=False)
+    # Of what was asked for, so that a damaged row is noticed (jobs.checksums).
+    checksum = models.CharField(max_length=32, blank=True, default="", editable=False)
     # No index of their own: the lists' indexes below begin with them, and a planner that has
     # both takes the shorter one and then reads every row.
     owner = models.ForeignKey(

@@ -31,6 +31,11 @@ class QueueSettings(models.Model):
     paused = models.BooleanField(default=False)
     paused_app_types = models.JSONField(default=list, blank=True)
     accept_submissions = models.BooleanField(default=True)
+    # When jobs may start: "23:00-07:00, Sat-Sun" in `time_zone`; "" always (jobs.hours).
+    hours = models.CharField(max_length=200, blank=True, default="")
+    time_zone = models.CharField(max_length=64, blank=True, default="")
+    # From this moment on nothing starts, until somebody resumes: "until 06:30".
+    run_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "queue settings"

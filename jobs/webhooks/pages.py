@@ -11,8 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apikeys.actors import Actor
+from jobs.live.replay import standing
 from jobs.models import Delivery, DeliveryState, Webhook
-from jobs.replay import standing
 from jobs.webhooks import services
 from jobs.webhooks.fanout import ALL_KINDS
 from jobs.webhooks.makers import actor_of

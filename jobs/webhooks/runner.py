@@ -18,9 +18,9 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from jobs.live.tail import Tail, open_tail
 from jobs.models import Delivery, DeliveryState, Event, Webhook
 from jobs.ports import ports
-from jobs.tail import Tail, open_tail
 from jobs.webhooks.addresses import Resolver, resolve
 from jobs.webhooks.claims import Claim, claim, settle, switch_off
 from jobs.webhooks.fanout import fan_out

@@ -18,10 +18,17 @@ from jobs.models import (
     Epoch,
     Event,
     Idempotency,
+    JobDependency,
     JobInput,
     JobProgress,
+    Notice,
+    Notifier,
+    Preset,
     QueueSettings,
+    Retention,
     Retry,
+    Turn,
+    Undo,
     Webhook,
 )
 from tests import factories
@@ -57,6 +64,15 @@ def _some_of_each() -> None:
     Batch.objects.create(owner=job.owner, total=1, created_at=now)
     QueueSettings.current().save()
     Retry.objects.create(job=job, at=now)
+    JobDependency.objects.create(job=job, parent=factories.job())
+    Preset.objects.create(owner=job.owner, name=str(job.pk), created_at=now, updated_at=now)
+    Undo.objects.create(scope="x", action="cancel", expires_at=now)
+    Turn.objects.create(scope=str(job.pk), lane_class="interactive", at=now)
+    notifier = Notifier.objects.create(
+        owner=job.owner, name="x", sealed_url="hunter2", created_at=now
+    )
+    Notice.objects.create(notifier=notifier, event_id=1, kind="job", title="x", due_at=now)
+    Retention.objects.update_or_create(kind="jobs", defaults={"updated_at": now})
     wording.add([job])
     hook = Webhook.objects.create(owner=job.owner, url="http://x", created_at=now)
     Delivery.objects.create(webhook=hook, kind="job.created", due_at=now, created_at=now)

@@ -10,10 +10,10 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 
-from jobs import consumers, replay, rounds, subscription
 from jobs.choices import Status
+from jobs.live import consumers, replay, rounds, subscription
+from jobs.live.relay import relay
 from jobs.models import Epoch, Event
-from jobs.relay import relay
 from jobs.signals import job_watched
 from mobilesd.asgi import application
 from tests import factories

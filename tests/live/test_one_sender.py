@@ -1,4 +1,4 @@
-"""Events have one way: `jobs.events` writes the rows, `jobs.relay` hands them out (design §9)."""
+"""Events go one way: `jobs.events` writes rows, `jobs.live.relay` hands them out (design §9)."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def _files_with(pattern: str) -> set[str]:
 @pytest.mark.parametrize(
     ("pattern", "owner"),
     [
-        (r"\.take\(message\)", "jobs/relay.py"),
+        (r"\.take\(message\)", "jobs/live/relay.py"),
         (r"\b(Live)?Event\.objects\.(bulk_)?(a?create|get_or_create)\(", "jobs/events.py"),
     ],
 )

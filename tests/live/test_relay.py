@@ -11,10 +11,11 @@ from channels.db import database_sync_to_async
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from jobs import events, tail
-from jobs.messages import Message
+from jobs import events
+from jobs.live import tail
+from jobs.live.messages import Message
+from jobs.live.relay import PUBLIC, Relay
 from jobs.models import Event
-from jobs.relay import PUBLIC, Relay
 from tests.live.sockets import emit
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,11 +10,12 @@ from django.db import transaction
 from apikeys import services
 from apikeys.actors import SYSTEM
 from apikeys.models import ApiKey
-from jobs import events, replay, rounds
+from jobs import events
 from jobs.api import streams
 from jobs.choices import Status
+from jobs.live import replay, rounds
+from jobs.live.relay import relay
 from jobs.models import Epoch, Event
-from jobs.relay import relay
 from tests import factories
 from tests.live.sockets import cookie, emit, emit_progress
 from tests.streams.connections import connection

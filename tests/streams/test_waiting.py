@@ -12,8 +12,8 @@ from apikeys.actors import SYSTEM
 from jobs import events, services
 from jobs.api import waiting
 from jobs.choices import Status
+from jobs.live.relay import relay
 from jobs.models import Job, JobProgress
-from jobs.relay import relay
 from mobilesd.http.handler import THREADS
 from tests import factories
 from tests.api.conftest import Api

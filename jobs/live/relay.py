@@ -16,8 +16,8 @@ from contextlib import closing
 from typing import Protocol
 
 from apikeys.actors import Actor
-from jobs.messages import Message
-from jobs.tail import EventRow, Position, Tail, open_tail
+from jobs.live.messages import Message
+from jobs.live.tail import EventRow, Position, Tail, open_tail
 
 __all__ = ["PUBLIC", "STAFF", "Listener", "Relay", "groups_of", "job_group", "relay"]
 

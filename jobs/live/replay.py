@@ -6,7 +6,7 @@ from uuid import UUID
 
 from apikeys.actors import Actor
 from jobs import events
-from jobs.messages import Message
+from jobs.live.messages import Message
 from jobs.models import Event
 
 __all__ = ["EVERYTHING", "Interest", "Missed", "Standing", "missed", "standing"]

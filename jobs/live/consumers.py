@@ -15,9 +15,9 @@ from django.db import transaction
 from apikeys.actors import Actor
 from apikeys.rights import Credential
 from jobs.choices import Status
+from jobs.live.subscription import Ended, Since, Subscription
 from jobs.models import Job
 from jobs.signals import job_watched
-from jobs.subscription import Ended, Since, Subscription
 
 __all__ = ["EventsConsumer"]
 
@@ -52,7 +52,7 @@ def _watch(actor: Actor, job_id: UUID) -> None:
 class EventsConsumer(AsyncWebsocketConsumer):
     """`/ws/events/?after=<event id>&epoch=<epoch>`: hello, what was missed, then what happens.
 
-    One task does all the sending; what it sends is decided in jobs/subscription.py.
+    One task does all the sending; what it sends is decided in jobs/live/subscription.py.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

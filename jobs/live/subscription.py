@@ -12,10 +12,10 @@ from channels.db import database_sync_to_async
 
 from apikeys.actors import Actor
 from apikeys.rights import Credential
-from jobs import replay
-from jobs.messages import Message
-from jobs.relay import groups_of, relay
-from jobs.rounds import rounds
+from jobs.live import replay
+from jobs.live.messages import Message
+from jobs.live.relay import groups_of, relay
+from jobs.live.rounds import rounds
 
 __all__ = ["Ended", "Since", "Subscription"]
 
