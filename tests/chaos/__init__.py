@@ -1,0 +1,1 @@
+"""Everything goes wrong at once, and at the end every accepted job is accounted for."""
