@@ -162,14 +162,18 @@ def test_control_with_read_then_write_the_table_itself_is_the_last_guard() -> No
 
 
 def test_control_without_any_guard_a_job_has_several_open_attempts() -> None:
-    [job] = queue()
     unguarded.drop_constraint()
     try:
-        got = at_once(
-            lambda number: unguarded.claim(job.pk, server_alias=f"s{number}", lane=uuid.uuid4())
-        )
-        assert winners(got) > 1
-        assert job.attempts.open().count() > 1
+        # Who races whom is up to the machine: on PostgreSQL one claim may be over too soon.
+        assert any(_several_win() for _ in range(20))
     finally:
         Attempt.objects.all().delete()
         unguarded.restore_constraint()
+
+
+def _several_win() -> bool:
+    [job] = queue()
+    got = at_once(
+        lambda number: unguarded.claim(job.pk, server_alias=f"s{number}", lane=uuid.uuid4())
+    )
+    return winners(got) > 1 and job.attempts.open().count() > 1

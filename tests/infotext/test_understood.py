@@ -137,7 +137,7 @@ def test_what_is_unknown_is_kept_in_order_and_named():
     [
         ("Seed: -2", "Seed of generation_info_raw is left out: it must be"),
         ("CFG scale: very", "CFG scale of generation_info_raw is left out: it must be a number"),
-        ("Clip skip: 13", "from 1 to 12, but is 13"),
+        ("Clip skip: 13", "from 0 to 12, but is 13"),
         ("Size: 63x65", "Size of generation_info_raw is left out"),
         ("Size: 512", "it must be like 512x768"),
         ("Refiner switch at: 2", "from 0 to 1"),

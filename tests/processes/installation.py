@@ -199,7 +199,13 @@ class Installation:
 
         The sentinel starts the workers first, then the monitor, then the pusher.
         """
-        sentinel = eventually(lambda: self.process(cluster).children(), 20, "a sentinel")[0]
+
+        def below() -> list[psutil.Process]:
+            with contextlib.suppress(psutil.Error):  # it was just started anew
+                return self.process(cluster).children()
+            return []
+
+        sentinel = eventually(below, 20, "a sentinel")[0]
 
         def whole() -> list[psutil.Process]:
             found = sorted(sentinel.children(), key=lambda child: (child.create_time(), child.pid))
