@@ -45,20 +45,22 @@ def bump(**which: Any) -> None:
     """Wake the lanes of the matching servers; call it inside the transaction of the change.
 
     `which` are columns and their values. Servers whose lease is free get a kick after the commit.
-    A lease whose lane has died looks taken here: the sweep finds that within seconds.
+    A lease whose lane has died looks taken here: the sweep finds that within seconds. It finds as
+    well whom a kick that failed was meant for: what is done after the commit must never make the
+    caller believe that its change was not stored.
     """
     # With locks by row, a caller that holds its job's would wait here for a lane that holds its
     # server's and waits for the job: there each server is woken on its own, after the commit. The
     # UPDATE still comes before the look at the lease: it waits for a lane that is just releasing.
     if connection.features.has_select_for_update:
         found = list(Server.objects.filter(**which).order_by("pk").values_list("pk", flat=True))
-        transaction.on_commit(lambda: _raise_one_by_one(found))
-        transaction.on_commit(lambda: _kick_sleeping(found))
+        transaction.on_commit(lambda: _raise_one_by_one(found), robust=True)
+        transaction.on_commit(lambda: _kick_sleeping(found), robust=True)
         return
     # The write lock is ours until the commit, so no lane releases its lease after this look.
     asleep = _raise_all(which)
     if asleep:
-        transaction.on_commit(lambda: _kick_sleeping(asleep))
+        transaction.on_commit(lambda: _kick_sleeping(asleep), robust=True)
 
 
 def _raise_all(which: Mapping[str, Any]) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from mobilesd.sqlite import write_turn
 
@@ -57,7 +57,7 @@ def commit_together(work: Callable[[], _Result]) -> _Result:
 
     `work` may run in another thread, together with others' in one transaction, and it may run a
     second time after all that it did was rolled back: it must do nothing but use the database's
-    default connection. Raises what `work` raises; its own writes are undone then, not the others'.
+    default connection, and what it leaves to do after the commit must be `robust`. Raises what `work` raises; its own writes are undone then, not the others'.
     Where rows have locks of their own, and inside a transaction, it simply runs.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
@@ -102,8 +102,10 @@ def _commit(writes: list[_Write[Any]]) -> None:
             with transaction.atomic():
                 for write in writes:
                     write.run()
+        except OperationalError:
+            raise  # locked, or the disk is full: each alone would wait as long, for the same
         except Exception:
-            pass  # one of them can't be written, or the disk is full: each tells its own
+            pass  # one of them can't be written: which one, each tells by itself
         else:
             return
     for write in writes:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from jobs.models import Event
+from mobilesd import sqlite
 from mobilesd.commits import commit_together
 from mobilesd.http import request_ids
 from mobilesd.sqlite import write_turn
@@ -31,13 +32,14 @@ def names() -> list[str]:
     return [row.payload["alias"] for row in Event.objects.order_by("id")]
 
 
-def at_once(*works: Callable[[], Any]) -> list[Any]:
+def at_once(*works: Callable[[], Any], first: Callable[[], None] = lambda: None) -> list[Any]:
     """Let threads hand in their writes in this order, while somebody else is writing."""
     found: list[Any] = [None] * len(works)
 
     def hand_in(place: int) -> None:
         request_ids._current.set(f"request {place}")
         try:
+            first()
             found[place] = commit_together(works[place])
         except Exception as error:
             found[place] = error
@@ -78,6 +80,26 @@ def test_what_only_the_commit_refuses_fails_alone():
     assert isinstance(found[1], IntegrityError)
     assert not isinstance(found[0], Exception)
     assert names() == ["first"]
+
+
+def test_a_locked_database_is_waited_for_once_not_by_each(monkeypatch):
+    name = connection.settings_dict["NAME"]
+    other = sqlite.library().connect(name, isolation_level=None)
+
+    def impatient() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout=300")
+
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        alone = []
+        monkeypatch.setattr("mobilesd.commits._Write.run_alone", alone.append)
+        found = at_once(*[lambda: event("never")] * 3, first=impatient)
+        assert alone == []
+    finally:
+        other.close()
+    assert all(isinstance(error, OperationalError) for error in found)
+    assert names() == []
 
 
 def test_the_result_comes_after_the_commit():
