@@ -52,7 +52,7 @@ SELECT
     '[]', '',
     CASE WHEN n %% 20 >= 18 THEN '' WHEN n %% 5000 = 12 THEN 'attic'
          WHEN n %% 3 = 0 THEN 'second' ELSE 'first' END,
-    '[]', 5, %(position)s + n, 'interactive',
+    '[]', 5, %(position)s + n * 1000000, 'interactive',
     CASE WHEN n %% 100 < 50 THEN %(many)s WHEN n %% 100 < 59 THEN %(some)s
          WHEN n %% (%(count)s / 20) = 60 THEN %(few)s END,
     CASE WHEN n %% 100 >= 60 AND n %% (%(count)s / 20) <> 60 THEN %(key)s END,
@@ -99,7 +99,7 @@ def main(count: int) -> None:
         "key": key.prefix,
         "batch": BATCH_ID.replace("-", ""),
         "start": int(start.timestamp()),
-        "position": int(start.timestamp()) * 1_000_000,
+        "position": int(start.timestamp()) * 1_000_000_000,
         "rank": first_rank(start),
         "step": RANKS_PER_MOMENT * 1_000_000,
     }

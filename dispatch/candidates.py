@@ -1,31 +1,37 @@
 """The bridge from rows to the pure scheduler, and back for the reasons that people read."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Avg, Q
+from django.conf import settings
+from django.db.models import Avg
 from django.utils import timezone
 
-from dispatch import scheduling
+from dispatch import heads, scheduling
+from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
 from dispatch.lease import is_fresh, live_count
 from dispatch.models import Server, Timing
+from jobs.chains import own_reasons
 from jobs.choices import LaneClass, Status
-from jobs.models import Attempt, Job, QueueSettings
+from jobs.hours import opening_of
+from jobs.models import Attempt, Job, QueueSettings, Turn
 from jobs.ports import Reason
 from mobilesd.rows import Reader
+from models_catalog.resolve import loras_in_prompt
 
 __all__ = [
+    "candidate_levels",
     "candidates_for",
+    "has_work",
+    "may_start",
     "reasons",
     "server_states",
     "to_candidate",
     "work_units",
 ]
-
-# Enough to find a job with the loaded checkpoint near the head; not a scan of a long queue.
-HEAD = 200
 
 
 def work_units(params: Mapping[str, object]) -> float:
@@ -51,6 +57,7 @@ def to_candidate(
     now: datetime,
     since: datetime | None = None,
     switches: QueueSettings | None = None,
+    turns: Mapping[str, float] | None = None,
 ) -> scheduling.Candidate:
     """Return what the scheduler needs to know of a pending job.
 
@@ -78,7 +85,16 @@ def to_candidate(
         avoid=frozenset(job.avoid_servers),
         not_due=not_due,
         held=_held(job, switches) if switches else "",
+        held_app_type="" if switches and switches.paused else job.app_type,
+        closed=_closed(switches, now) if switches else "",
+        owner=job.scope,
+        turn=(turns or {}).get(job.scope, 0.0),
     )
+
+
+def _closed(switches: QueueSettings, now: datetime) -> str:
+    words = opening_of(switches).why_closed(now)
+    return f"The queue {words}" if words else ""
 
 
 def _held(job: Job, switches: QueueSettings) -> str:
@@ -89,33 +105,78 @@ def _held(job: Job, switches: QueueSettings) -> str:
     return ""
 
 
-_FIELDS = (
-    "app_type",
-    "checkpoint",
-    "target_server_alias",
-    "lane_class",
-    "priority",
-    "position",
-    "created_at",
-    "avoid_servers",
-    "not_before",
-    "retry_at",
-)
+def candidate_levels(
+    server: Server, loaded: str, begins: timedelta = timedelta()
+) -> Iterator[list[scheduling.Candidate]]:
+    """Yield what this server may choose from, level by level (`dispatch.heads`).
+
+    Nothing if what is chosen would begin outside of the hours of the server or the queue.
+    """
+    now = timezone.now()
+    switches = QueueSettings.current()
+    if (
+        not may_start(server, switches, now + begins)
+        or server.app_type in switches.paused_app_types
+    ):
+        return
+    known = inventories([server.pk]).get(server.pk)
+    where = server.app_type, server.alias
+    for level in heads.levels(*where):
+        names = heads.waiting_models(level, *where)
+        lacks, same = _sorted_out(names, known, loaded)
+        jobs: dict[UUID, Job] = {}
+        for job in heads.heads(level, *where, now, without=lacks):
+            jobs[job.pk] = job
+        for name in same:
+            for job in heads.heads(level, *where, now, checkpoint=name):
+                jobs[job.pk] = job
+        if jobs:
+            turns = (
+                _turns(level.lane_class) if len({job.scope for job in jobs.values()}) > 1 else {}
+            )
+            yield [
+                to_candidate(job, now, server.loaded_since, turns=turns) for job in jobs.values()
+            ]
+
+
+def may_start(server: Server, switches: QueueSettings, at: datetime) -> bool:
+    """Tell whether anything may start on this server at a moment, as far as people decided."""
+    return (
+        not switches.paused and opening_of(switches).is_open(at) and opening_of(server).is_open(at)
+    )
+
+
+def _sorted_out(
+    names: Iterable[str], known: ServerInventory | None, loaded: str
+) -> tuple[list[str], list[str]]:
+    """Return the checkpoints that a server can't tell, and the names that mean the loaded one."""
+    if known is None:
+        return [], [name for name in names if loaded and name == loaded]
+    lacks = [name for name in names if known.index.find(name) is None]
+    now = known.index.find(loaded) if loaded else None
+    same = [name for name in names if name == loaded or (now and known.index.find(name) is now)]
+    return lacks, same
+
+
+def _turns(lane_class: str) -> dict[str, float]:
+    """Return when each owner's last turn in a lane class was."""
+    rows = Turn.objects.filter(lane_class=lane_class).values_list("scope", "at")
+    return {scope: at.timestamp() for scope, at in rows}
 
 
 def candidates_for(server: Server, loaded: str) -> list[scheduling.Candidate]:
-    """Return the head of the queue for this server, and what is queued for its loaded model."""
-    now = timezone.now()
-    due = (
-        Job.objects.due(now)
-        .filter(app_type=server.app_type)
-        .filter(Q(target_server_alias="") | Q(target_server_alias=server.alias))
-        .only(*_FIELDS)
+    """Return all that this server may choose from, over all levels."""
+    return [job for level in candidate_levels(server, loaded) for job in level]
+
+
+def has_work(server: Server) -> bool:
+    """Tell whether a job waits that this server could do now."""
+    [state] = server_states([server], timed=False)
+    return any(
+        scheduling.hindrance(job, state) is None
+        for level in candidate_levels(server, server.loaded_checkpoint)
+        for job in level
     )
-    jobs = {job.pk: job for job in due[:HEAD]}
-    if len(jobs) == HEAD and loaded:
-        jobs |= {job.pk: job for job in due.filter(checkpoint=loaded)[:20]}
-    return [to_candidate(job, now, server.loaded_since) for job in jobs.values()]
 
 
 _BY_ALIAS = Reader(Server, "ORDER BY t.alias")
@@ -135,7 +196,8 @@ def server_states(
     # A single server is compared with no other: two queries less on the way to its GPU.
     several = len(rows) > 1
     free_in = _free_in(rows) if several else {}
-    lanes_left = not several or live_count() < _lane_limit()
+    lanes_left = not several or _lanes_left()
+    now = timezone.now()
     return [
         scheduling.ServerState(
             alias=row.alias,
@@ -151,9 +213,19 @@ def server_states(
             free_in=free_in.get(row.alias, 0.0),
             busy=row.alias in free_in,
             has_lane=lanes_left or is_fresh(row),
+            loras=_loras(known.get(row.pk)),
+            closed=opening_of(row).why_closed(now),
+            run_until_over=row.run_until is not None and opening_of(row).opens(now) is None,
+            yields=row.yield_text or "Somebody uses it." if row.yields_since else "",
+            waking=row.wake_text,
+            offline_for=(now - row.health_since).total_seconds() if row.health_since else None,
         )
         for row in rows
     ]
+
+
+def _loras(known: ServerInventory | None) -> frozenset[str] | None:
+    return known.lora_keys if known is not None else None
 
 
 def _load_seconds(server_ids: Sequence[int]) -> Mapping[int, float]:
@@ -164,29 +236,27 @@ def _load_seconds(server_ids: Sequence[int]) -> Mapping[int, float]:
     }
 
 
-def _lane_limit() -> int:
-    from django.conf import settings
-
-    return max(settings.LANES, Server.objects.filter(enabled=True).count())
+def _lanes_left() -> bool:
+    live = live_count()
+    return live < settings.LANES or live < Server.objects.filter(enabled=True).count()
 
 
 def _free_in(servers: Sequence[Server]) -> dict[str, float]:
     """Return the expected seconds until each busy server is free."""
     now = timezone.now()
-    by_alias = {server.alias: server for server in servers}
     left: dict[str, float] = {}
-    open_attempts = (
+    running = (
         Attempt.objects.open()
-        .filter(server_alias__in=by_alias, job__status=Status.PROCESSING)
-        .select_related("job", "job__progress_row")
+        .filter(
+            server_alias__in=[server.alias for server in servers], job__status=Status.PROCESSING
+        )
+        .values_list(
+            "server_alias", "job__progress_row__eta_seconds", "job__progress_row__updated_at"
+        )
     )
-    for attempt in open_attempts:
-        progress = getattr(attempt.job, "progress_row", None)
-        if progress is not None and progress.eta_seconds is not None:
-            seconds = max(0.0, progress.eta_seconds - (now - progress.updated_at).total_seconds())
-        else:
-            seconds = 10.0
-        left[attempt.server_alias] = left.get(attempt.server_alias, 0.0) + seconds
+    for alias, eta, at in running:
+        seconds = 10.0 if eta is None else max(0.0, eta - (now - at).total_seconds())
+        left[alias] = left.get(alias, 0.0) + seconds
     return left
 
 
@@ -195,7 +265,15 @@ def reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
     now = timezone.now()
     states = server_states(timed=False)
     switches = QueueSettings.current()
+    own = own_reasons(jobs)
     return {
-        job.pk: scheduling.why_waiting(to_candidate(job, now, switches=switches), states)
+        job.pk: scheduling.why_waiting(
+            replace(
+                to_candidate(job, now, switches=switches),
+                held_back=own.get(job.pk),
+                loras=tuple(loras_in_prompt(job.prompt)),
+            ),
+            states,
+        )
         for job in jobs
     }

@@ -16,11 +16,11 @@ from django.http import HttpRequest
 from apikeys.actors import Actor
 from gallery.models import Image
 from jobs import inputs
-from jobs.models import Job
-from jobs.services import Order
+from jobs.models import Job, Preset
+from jobs.services import Order, presets
 from mobilesd.errors import InvalidInput, Problem
 
-__all__ = ["DEFAULTS", "FIELDS", "LABELS", "PictureForm", "Typed"]
+__all__ = ["DEFAULTS", "FIELDS", "LABELS", "PictureForm", "Typed", "errors_by_field"]
 
 MAX_FILE_BYTES = 40 * 1024 * 1024
 
@@ -55,6 +55,9 @@ LABELS = {
     "denoising": "Denoising",
     "server": "The server",
     "init": "The picture to start from",
+    "priority": "The priority",
+    "not_before": "The earliest start",
+    "deadline": "The deadline",
 }
 DEFAULTS = {
     "width": "832",
@@ -85,6 +88,9 @@ class Typed:
     init_job: UUID | None = None
     extras_of: UUID | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
+    preset: UUID | None = None
+    # What the preset says; the rest stays as the browser remembers it.
+    fixed: Sequence[str] = ()
 
     @classmethod
     def of_job(cls, job: Job, *, same_seed: bool = True) -> "Typed":
@@ -95,19 +101,36 @@ class Typed:
         values["denoising"] = values["denoising"] or DEFAULTS["denoising"]
         if not same_seed:
             values["seed"] = ""
-        loras = params.get("loras")
         return cls(
             values=values,
-            loras=[
-                (str(entry.get("name", "")), _text(entry.get("weight", 1)))
-                for entry in (loras if isinstance(loras, list) else [])
-                if isinstance(entry, Mapping)
-            ],
+            loras=_loras(params),
             server=job.target_server_alias,
             init_job=job.pk if params.get("init_images") else None,
             extras_of=job.pk,
             extras=_extras(params),
         )
+
+    @classmethod
+    def of_preset(cls, preset: Preset) -> "Typed":
+        """Return what a preset says, and of the rest the first values."""
+        params = preset.generation_params
+        named = [name for name, known in FIELDS.items() if known in params]
+        return cls(
+            values={**DEFAULTS, **{name: _text(params[FIELDS[name]]) for name in named}},
+            loras=_loras(params),
+            extras=_extras(params),
+            preset=preset.pk,
+            fixed=[*named, *(["loras"] if "loras" in params else [])],
+        )
+
+
+def _loras(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    loras = params.get("loras")
+    return [
+        (str(entry.get("name", "")), _text(entry.get("weight", 1)))
+        for entry in (loras if isinstance(loras, list) else [])
+        if isinstance(entry, Mapping)
+    ]
 
 
 def _text(value: object) -> str:
@@ -160,10 +183,31 @@ class PictureForm:
         return Job.objects.visible_to(self._actor).listed().filter(pk=job_id).first()
 
     def _take_extras(self) -> None:
-        job = self._job(self._read_id("extras_of")) if self._post.get("keep_extras") else None
-        if job is not None:
+        if not self._post.get("keep_extras"):
+            return
+        if (job := self._job(self._read_id("extras_of"))) is not None:
             self.typed.extras_of = job.pk
             self.typed.extras = _extras(job.generation_params)
+        elif (preset_id := self._read_id("preset")) is not None:
+            preset = presets.visible(self._actor).filter(pk=preset_id).first()
+            if preset is not None:
+                self.typed.preset = preset.pk
+                self.typed.extras = _extras(preset.generation_params)
+
+    def preset_params(self) -> dict[str, Any]:
+        """Return the parameters to save as a preset: without a picture, and what belongs to one."""
+        params = dict(self.typed.extras) if self.typed.extras else {}
+        params |= {FIELDS[name]: value for name, value in self.typed.values.items() if value}
+        if self.typed.loras:
+            params["loras"] = [{"name": n, "weight": weight} for n, weight in self.typed.loras]
+        if not self._starts_from_picture():
+            params.pop("denoising_strength", None)
+        # Pictures that an earlier job had beside the one to start from (a mask, a ControlNet's).
+        return {k: v for k, v in params.items() if k != "mask" and not inputs.holds_file(v)}
+
+    def _starts_from_picture(self) -> bool:
+        typed = self.typed
+        return any((self._file, typed.init_image, typed.init_job))
 
     def order(self) -> Order:
         """Return the order; raise InvalidInput for what only the form can know."""
@@ -218,17 +262,26 @@ class PictureForm:
 
     def take_errors(self, problem: Problem) -> None:
         """Put the sentences of a refusal to their fields."""
-        for path, sentences in problem.fields.items():
-            names = path.removeprefix("generation_params.")
-            name = _FIELD_OF.get(names.partition(".")[0], "")
-            if path == "target_server_alias":
-                name = "server"
-            text = " ".join(_in_words(sentence, path, name) for sentence in sentences)
-            self.errors[name] = f"{self.errors.get(name, '')} {text}".strip()
-        if not self.errors:
-            self.errors[""] = problem.message
-        if problem.hint:
-            self.errors[""] = f"{self.errors.get('', '')} {problem.hint}".strip()
+        self.errors |= errors_by_field(problem)
+
+
+def errors_by_field(problem: Problem) -> dict[str, str]:
+    """Return the sentences of a refusal by the form's field; "" for those of no single field."""
+    errors: dict[str, str] = {}
+    for path, sentences in problem.fields.items():
+        names = path.removeprefix("generation_params.")
+        name = _FIELD_OF.get(names.partition(".")[0], "")
+        if path == "target_server_alias":
+            name = "server"
+        elif path in LABELS:
+            name = path
+        text = " ".join(_in_words(sentence, path, name) for sentence in sentences)
+        errors[name] = f"{errors.get(name, '')} {text}".strip()
+    if not errors:
+        errors[""] = problem.message
+    if problem.hint:
+        errors[""] = f"{errors.get('', '')} {problem.hint}".strip()
+    return errors
 
 
 def _in_words(sentence: str, path: str, name: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
-from dispatch import inventory, standing, wake
+from dispatch import inventory, standing, wake, yielding
 from dispatch.dispatchers.base import BackendError, Dispatcher, NeverReached
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.models import Health, Server
@@ -39,6 +39,7 @@ def check(server: Server, *, timeout: float = 5) -> HealthReport:
                 wake.bump(id=server.pk)
         if probe.health == Health.HEALTHY:
             refresh(server, dispatcher)
+            yielding.look(server, dispatcher)
         return HealthReport(probe.health, probe.text, latency)
     finally:
         dispatcher.close()
@@ -51,6 +52,10 @@ def refresh(server: Server, dispatcher: Dispatcher) -> bool:
         found = dispatcher.inventory()
     except (BackendError, NeverReached):
         return False
+    if memory := dispatcher.memory():
+        Server.objects.filter(pk=server.pk).update(
+            vram_total_mb=memory.total_mb, vram_free_mb=memory.free_mb
+        )
     try:
         with transaction.atomic():
             changed = inventory.save(server, found)

@@ -37,6 +37,11 @@ class ServerInventory:
         """Return the checkpoints by name: building it costs more than a look-up."""
         return ModelIndex(self.checkpoints)
 
+    @cached_property
+    def lora_keys(self) -> frozenset[str]:
+        """Return the LoRAs as prompts may write them: without regard to case."""
+        return frozenset(name.lower() for name in self.loras)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ServerInventory":
         """Read what `save` wrote."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from dispatch import candidates, services
+from dispatch import candidates, plan, services
 from dispatch.address import host_and_port
 from dispatch.dispatchers.registry import dispatcher_class
 from dispatch.finish import queue_finish
@@ -17,8 +17,9 @@ from dispatch.known import inventories
 from dispatch.models import Server
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
-from jobs.ports import Forecast, Reason
-from models_catalog.resolve import loras_in_prompt
+from jobs.ports import Forecast, Plan, Reason
+from mobilesd.storage import has_room
+from models_catalog.resolve import loras_in_prompt, model_key
 
 __all__ = ["DispatchServers", "forecast"]
 
@@ -62,7 +63,18 @@ class DispatchServers:
         ]
         return warnings
 
+    def checkpoints(self, app_type: str, alias: str) -> Sequence[str]:
+        """Return them by path alone: slashes and cases of two servers mean the same file."""
+        found: dict[str, str] = {}
+        for known in _known(app_type, alias):
+            for model in known.checkpoints:
+                found.setdefault(model_key(model.name), model.name)
+        return list(found.values())
+
     def waiting_reasons(self, jobs: Sequence[Job]) -> Mapping[UUID, Reason]:
+        if not has_room():
+            text = "The disk of MobileSD is nearly full: nothing new is begun."
+            return {job.pk: Reason("storage_low", text, "Make room on that disk.") for job in jobs}
         return candidates.reasons(jobs)
 
     def paused(self) -> Sequence[str]:
@@ -71,6 +83,12 @@ class DispatchServers:
 
     def set_paused(self, alias: str, paused: bool) -> None:
         services.edit_server(alias, {"paused": paused})
+
+    def plan(self) -> Plan | None:
+        return plan.plan()
+
+    def fits(self) -> tuple[datetime, int] | None:
+        return plan.fits()
 
     def queue_finish(self) -> datetime | None:
         return queue_finish()
@@ -85,12 +103,18 @@ def _known(app_type: str, alias: str) -> list[ServerInventory]:
 
 
 def forecast(jobs: Sequence[Job]) -> Mapping[UUID, Forecast]:
-    """Return the remaining time of running jobs from their last progress (port `forecast`)."""
+    """Return when waiting jobs should start, and what running ones still take (port `forecast`).
+
+    Of running ones from their last progress.
+    """
     now = timezone.now()
+    found: dict[UUID, Forecast] = {}
+    if any(job.status == Status.PENDING for job in jobs):
+        starts = plan.starts()
+        found = {job.pk: Forecast(start=starts[job.pk]) for job in jobs if job.pk in starts}
     running = [job.pk for job in jobs if job.status == Status.PROCESSING]
     if not running:
-        return {}
-    found: dict[UUID, Forecast] = {}
+        return found
     for row in JobProgress.objects.filter(job__in=running, eta_seconds__isnull=False):
         end = row.updated_at + timedelta(seconds=row.eta_seconds or 0)
         found[row.job_id] = Forecast(remaining_seconds=max(0.0, (end - now).total_seconds()))

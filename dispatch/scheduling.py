@@ -4,11 +4,13 @@ The reason shown to people and the decision come from the same `hindrance`, so t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
+from operator import attrgetter
 from uuid import UUID
 
-from jobs.ports import Reason
+from jobs.ports import Button, Reason
 from models_catalog.resolve import KnownModel, ModelIndex, model_key
 
 __all__ = [
@@ -32,7 +34,10 @@ RUN_SECONDS = 10.0
 class Candidate:
     """A pending job, in what matters for the choice; `waited` in seconds.
 
-    `not_due` and `held` are sentences: it is put off, or the queue or its app type is paused.
+    `owner` is whose turn it takes, `turn` when that owner's last one was (any rising number; 0:
+    never). `not_due`, `held` and `closed` are sentences: it is put off, the queue or its app type
+    is paused, or the queue is outside of its hours. `held_back` is what its own chain or batch
+    says (jobs.chains).
     """
 
     id: UUID
@@ -44,11 +49,27 @@ class Candidate:
     avoid: frozenset[str] = frozenset()
     not_due: str = ""
     held: str = ""
+    owner: str = ""
+    turn: float = 0.0
+    held_back: Reason | None = None
+    held_app_type: str = ""
+    closed: str = ""
+    loras: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> tuple[int, int, float, int, UUID]:
+        """Return its place: class and priority, whose turn it is, then position and age."""
+        lane_class, priority, position, _ = self.rank
+        return lane_class, priority, self.turn, position, self.id
 
 
 @dataclass(frozen=True)
 class ServerState:
-    """A server, in what matters for the choice; `free_in` is seconds until it could begin."""
+    """A server, in what matters for the choice; `free_in` is seconds until it could begin.
+
+    `closed` says in words that it is outside of its hours, `yields` that others use it now, and
+    `waking` that it was told to wake up.
+    """
 
     alias: str
     app_type: str
@@ -63,6 +84,12 @@ class ServerState:
     busy: bool = False
     has_lane: bool = True
     known_index: ModelIndex | None = None
+    loras: frozenset[str] | None = None
+    closed: str = ""
+    run_until_over: bool = False
+    yields: str = ""
+    waking: str = ""
+    offline_for: float | None = None
 
     @cached_property
     def index(self) -> ModelIndex:
@@ -93,8 +120,13 @@ class Choice:
 
 def _held_back(job: Candidate) -> Reason | None:
     """Return what holds a job back whatever the servers do."""
+    if job.held_back is not None:
+        return job.held_back
     if job.held:
-        return Reason("paused", job.held, "Resume the queue.")
+        button = Button("Resume the queue", "resume_queue", job.held_app_type)
+        return Reason("paused", job.held, "Resume the queue.", (button,))
+    if job.closed:
+        return Reason("outside_hours", job.closed, "Wait, or change the hours of the queue.")
     return Reason("not_before", job.not_due) if job.not_due else None
 
 
@@ -106,26 +138,57 @@ def hindrance(job: Candidate, server: ServerState) -> Reason | None:
         return Reason("server_busy", f"It is meant for {job.target}.")
     if job.app_type != server.app_type:
         return Reason("no_server_for_app_type", f"{server.alias} does not run {job.app_type} jobs.")
-    if not server.enabled:
-        return Reason(
-            "paused", f"{server.alias} is switched off.", "Switch the server on, or choose another."
-        )
-    if server.paused:
-        return Reason("paused", f"{server.alias} is paused.", "Resume the server.")
+    if closed := _not_now(server):
+        return closed
     if server.alias in job.avoid:
         return Reason(
             "server_busy", f"{server.alias} could not do it; it waits for another server."
         )
     if not server.healthy:
-        text = server.health_text or "It does not answer."
-        return Reason(
-            "server_offline",
-            f"{server.alias} is offline. {text}",
-            "Start the server, or test the connection.",
-        )
+        return _offline(server)
     if job.checkpoint and server.checkpoints is not None:
         return _checkpoint_missing(job.checkpoint, server)
     return None
+
+
+def _not_now(server: ServerState) -> Reason | None:
+    """Return why a server takes nothing at present because people want it so."""
+    resume = (Button(f"Resume {server.alias}", "resume_server", server.alias),)
+    if not server.enabled:
+        return Reason(
+            "paused", f"{server.alias} is switched off.", "Switch the server on, or choose another."
+        )
+    if server.paused:
+        return Reason("paused", f"{server.alias} is paused.", "Resume the server.", resume)
+    if server.closed:
+        over = resume if server.run_until_over else ()
+        action = "Resume the server." if over else "Wait, or change the server's hours."
+        return Reason("outside_hours", f"{server.alias} {server.closed}", action, over)
+    if server.yields:
+        return Reason("yielding", f"{server.alias} gives way to others. {server.yields}")
+    return None
+
+
+def _offline(server: ServerState) -> Reason:
+    since = f" since {_in_words(server.offline_for)}" if server.offline_for is not None else ""
+    if server.waking:
+        return Reason("server_offline", f"{server.alias} is offline{since}. {server.waking}")
+    return Reason(
+        "server_offline",
+        f"{server.alias} is offline{since}. {server.health_text or 'It does not answer.'}",
+        "Start the server, or test the connection.",
+        (Button("Test the connection", "test_server", server.alias),),
+    )
+
+
+def _in_words(seconds: float) -> str:
+    """Return a time that has passed, as people say it; it changes once a minute at most."""
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
 
 
 def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason | None:
@@ -137,11 +200,13 @@ def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason | None:
             "model_missing",
             f"{server.alias} has several checkpoints called {checkpoint}.",
             f"Choose one of them: {', '.join(several[:3])}.",
+            (_EDIT,),
         )
     return Reason(
         "model_missing",
         f"{server.alias} does not have the checkpoint {checkpoint}.",
         "Copy the file to the server, or choose another checkpoint.",
+        (_EDIT,),
     )
 
 
@@ -169,22 +234,29 @@ def _better_elsewhere(
 
 
 def choose(
-    server: ServerState, candidates: Sequence[Candidate], others: Sequence[ServerState] = ()
+    server: ServerState,
+    candidates: Sequence[Candidate],
+    others: Sequence[ServerState] = (),
+    *,
+    later: float = 0.0,
+    at_most: float = inf,
 ) -> Choice:
     """Choose the next job of a server.
 
     Order: class and priority first, strictly; inside these a job whose checkpoint is loaded goes
-    first, but never before one that has waited longer than PATIENCE_LOADS model loads.
+    first, but never before one that has waited longer than PATIENCE_LOADS model loads; then it
+    goes round between owners. `later`: so many seconds have passed since the candidates were
+    looked at; `at_most`: nobody has waited longer than this since the last model load.
     """
     patience = PATIENCE_LOADS * server.load_seconds
     left_to: dict[UUID, str] = {}
     first: Candidate | None = None
-    for job in sorted(candidates, key=lambda c: (c.rank, c.id)):
+    for job in sorted(candidates, key=attrgetter("order")):
         if first is not None and job.rank[:2] != first.rank[:2]:
             break
         if hindrance(job, server) is not None:
             continue
-        impatient = job.waited > patience
+        impatient = min(job.waited + later, at_most) > patience
         if not impatient and (other := _better_elsewhere(job, server, others, left_to)):
             left_to[job.id] = other.alias
             continue
@@ -200,15 +272,15 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
     """Return the one reason to show for a pending job: the one nearest to going away."""
     if waiting := _held_back(job):
         return waiting
+    same = [server for server in servers if server.app_type == job.app_type]
     if job.target and all(server.alias != job.target for server in servers):
         return Reason(
             "server_removed",
             f"The server {job.target} was removed.",
-            "Cancel the job, or add the server again.",
+            "Choose another server, cancel the job, or add the server again.",
+            _instead(job, same),
         )
-    fitting = [s for s in servers if s.app_type == job.app_type]
-    if job.target:
-        fitting = [s for s in fitting if s.alias == job.target]
+    fitting = [server for server in same if job.target in ("", server.alias)]
     if not fitting:
         return Reason(
             "no_server_for_app_type",
@@ -218,21 +290,57 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
     found = {server.alias: hindrance(job, server) for server in fitting}
     able = [server for server in fitting if found[server.alias] is None]
     if able:
-        if all(not server.has_lane for server in able):
-            return Reason(
-                "no_free_lane",
-                "All lanes are in use by other servers.",
-                "Raise MOBILESD_LANES.",
-            )
-        names = " or ".join(server.alias for server in able[:2])
-        return Reason("server_busy", f"It waits for its turn on {names}.")
+        return _its_turn(job, able)
     nowhere = not any(server.index.matches(job.checkpoint) for server in fitting)
     if len(fitting) > 1 and nowhere and {h.code for h in found.values() if h} == {"model_missing"}:
         return Reason(
             "model_missing",
             f"No server has the checkpoint {job.checkpoint}.",
             "Copy the file to a server, or choose another checkpoint.",
+            (_EDIT,),
         )
-    order = ("server_offline", "model_missing", "paused", "server_busy")
     known = [h for h in found.values() if h is not None]
-    return min(known, key=lambda h: order.index(h.code) if h.code in order else len(order))
+    nearest = min(
+        known, key=lambda h: _NEAREST.index(h.code) if h.code in _NEAREST else len(_NEAREST)
+    )
+    if job.target and (others := _instead(job, same)):
+        names = ", ".join(button.target for button in others)
+        could = f"{nearest.action} {names} could do it.".strip()
+        return replace(nearest, action=could, buttons=(*nearest.buttons, *others))
+    return nearest
+
+
+# Which of several servers' reasons is shown: the one that is the nearest to going away.
+_NEAREST = ("server_offline", "yielding", "outside_hours", "model_missing", "paused", "server_busy")
+_EDIT = Button("Change the job", "edit")
+
+
+def _its_turn(job: Candidate, able: Sequence[ServerState]) -> Reason:
+    if all(not server.has_lane for server in able):
+        return Reason(
+            "no_free_lane", "All lanes are in use by other servers.", "Raise MOBILESD_LANES."
+        )
+    names = " or ".join(server.alias for server in able[:2])
+    lacking = [
+        name
+        for name in job.loras
+        if all(server.loras is not None and name.lower() not in server.loras for server in able)
+    ]
+    without = (
+        f" {', '.join(lacking)} is not there: the picture would be made without it."
+        if lacking
+        else ""
+    )
+    buttons = (_EDIT,) if lacking else ()
+    action = "Copy the LoRA to the server, or change the prompt." if lacking else ""
+    return Reason("server_busy", f"It waits for its turn on {names}.{without}", action, buttons)
+
+
+def _instead(job: Candidate, servers: Sequence[ServerState]) -> tuple[Button, ...]:
+    """Return the other servers that could do this job, as buttons."""
+    free = replace(job, target="")
+    others = [server.alias for server in servers if server.alias != job.target]
+    able = {server.alias for server in servers if hindrance(free, server) is None}
+    return tuple(
+        Button(f"Use {alias}", "choose_server", alias) for alias in others if alias in able
+    )[:3]

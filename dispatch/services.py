@@ -15,8 +15,10 @@ from dispatch import wake
 from dispatch.address import checked_alias, checked_url
 from dispatch.health import HealthReport, check
 from dispatch.models import PASSWORD, Health, Interrupt, Inventory, Server, hold_servers
+from dispatch.wake_on_lan import checked_mac
 from jobs import events
 from jobs.choices import Status
+from jobs.hours import checked_opening, opening_of
 from jobs.models import Attempt, Job, JobProgress, hold_queue
 from mobilesd.errors import Conflict, NotFound, bad_field
 from mobilesd.sealed import seal
@@ -33,6 +35,9 @@ __all__ = [
 _MAX_DESCRIPTION = 500
 _MAX_USERNAME = 200
 _MAX_PASSWORD = 500
+_WAKE_SECONDS = (30, 24 * 3600)
+_YIELD_MB = (0, 1024 * 1024)
+_NEVER_YIELDS = -1  # for REST, where a null is a field that is not there
 
 # What is known of a backend, and no longer true of the one at another address.
 _FORGOTTEN: dict[str, Any] = {
@@ -97,7 +102,7 @@ def add_server(
 
 def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
     """Change some fields of a server: url, app_type, description, username, password, enabled,
-    paused, interrupt.
+    paused, interrupt, wake_mac, wake_seconds, yield_below_mb, hours, time_zone, run_until.
 
     A password is kept unless `password` is given; "" removes it. Raises NotFound, InvalidInput,
     or Conflict (another server has the address; the old address still has work of ours).
@@ -107,6 +112,9 @@ def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
         if "url" in values:
             hold_servers()
         server = _locked(alias)
+        values |= checked_opening(changes, server.time_zone)
+        if changes.get("paused") is False and opening_of(server).opens(timezone.now()) is None:
+            values.setdefault("run_until", None)  # "until 06:30" has come, and it goes on
         moved = any(
             values.get(name, getattr(server, name)) != getattr(server, name)
             for name in ("url", "app_type")
@@ -156,8 +164,13 @@ def _checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
         "enabled": bool,
         "paused": bool,
         "interrupt": _checked_interrupt,
+        "wake_mac": checked_mac,
+        "wake_seconds": lambda value: _checked_number("wake_seconds", value, _WAKE_SECONDS),
+        "yield_below_mb": _checked_yield,
     }
     values = {name: readers[name](value) for name, value in changes.items() if name in readers}
+    if values.get("yield_below_mb", 0) is None:
+        values |= {"yields_since": None, "yield_text": ""}
     if "password" in changes:
         values["sealed_password"] = _sealed(changes["password"])
     return values
@@ -174,6 +187,19 @@ def _checked_interrupt(word: str) -> str:
     if word not in Interrupt.values:
         raise bad_field("interrupt", f"must be one of {', '.join(Interrupt.values)}.")
     return word
+
+
+def _checked_number(name: str, value: Any, bounds: tuple[int, int]) -> int:
+    low, high = bounds
+    if type(value) is not int or not low <= value <= high:
+        raise bad_field(name, f"must be a whole number from {low} to {high}.")
+    return int(value)
+
+
+def _checked_yield(value: Any) -> int | None:
+    if value in (None, _NEVER_YIELDS):
+        return None
+    return _checked_number("yield_below_mb", value, _YIELD_MB)
 
 
 def _checked_text(name: str, text: str, longest: int) -> str:

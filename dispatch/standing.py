@@ -1,6 +1,7 @@
 """How a server stands: its health, its failures in a row, and what is learned of its speed."""
 
 from datetime import timedelta
+from random import uniform
 
 from django.db.models import F
 from django.utils import timezone
@@ -10,6 +11,7 @@ from jobs import events
 
 __all__ = [
     "ASIDE_AFTER",
+    "learn_forecast",
     "learn_load",
     "learn_run",
     "note_failure",
@@ -23,6 +25,7 @@ _ASIDE_FIRST_SECONDS = 30
 _ASIDE_LAST_SECONDS = 600
 _OFFLINE_FIRST_SECONDS = 2
 _OFFLINE_LAST_SECONDS = 30
+_SPREAD = 0.2
 _WEIGHT = 0.3  # of the newest run in the moving averages
 
 
@@ -54,10 +57,13 @@ def set_health(server_id: int, health: str, text: str = "") -> bool:
         health_text=text[:300],
         health_since=since,
         checked_at=now,
-        probe_at=now + timedelta(seconds=delay),
+        # Spread, so that servers that went down together are not all asked at once.
+        probe_at=now + timedelta(seconds=delay * uniform(1 - _SPREAD, 1)),
         # Whoever waits for this server has to look again.
         wake_seq=F("wake_seq") + (1 if changed else 0),
     )
+    if health == Health.HEALTHY:
+        Server.objects.filter(pk=server_id).exclude(wake_text="").update(wake_text="")
     if changed:
         events.emit(
             "server.status",
@@ -108,6 +114,14 @@ def learn_run(server_id: int, checkpoint: str, unit_seconds: float) -> None:
     old = row.unit_seconds
     new = unit_seconds if not row.runs else old + _WEIGHT * (unit_seconds - old)
     Timing.objects.filter(pk=row.pk).update(runs=F("runs") + 1, unit_seconds=new)
+
+
+def learn_forecast(server_id: int, checkpoint: str, forecast: float, real: float) -> None:
+    """Take how far a forecast was off into the average of this server and checkpoint."""
+    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint)
+    error, old = abs(forecast - real) / max(real, 0.001), row.forecast_error
+    new = error if not row.forecasts else old + _WEIGHT * (error - old)
+    Timing.objects.filter(pk=row.pk).update(forecasts=F("forecasts") + 1, forecast_error=new)
 
 
 def learn_load(server_id: int, checkpoint: str, seconds: float) -> None:

@@ -4,13 +4,13 @@ import logging
 from datetime import datetime
 from uuid import UUID
 
-from dispatch import health, lease
+from dispatch import health, lease, waking
 from dispatch.lanes.lane import Lane
 from dispatch.lanes.pace import default_pace
 from dispatch.models import Server
 from dispatch.stopping import drain_requested, stop_requested
 
-__all__ = ["probe_server", "run_lane"]
+__all__ = ["probe_server", "run_lane", "wake_server"]
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +38,11 @@ def probe_server(server_id: int) -> str:
     if server is None:
         return "removed"
     return health.check(server).health
+
+
+def wake_server(server_id: int) -> str:
+    """Wake a server that jobs wait for."""
+    server = Server.objects.filter(pk=server_id).first()
+    if server is None:
+        return "removed"
+    return waking.wake(server) or "woken"

@@ -15,4 +15,5 @@ urlpatterns = [
     path("api/v1/vaes", lists.Vaes.as_view()),
     path("api/v1/embeddings", lists.Embeddings.as_view()),
     path("api/v2/servers", views.ServersV2.as_view()),
+    path("api/v2/servers/<str:alias>", views.ServerV2.as_view()),
 ]

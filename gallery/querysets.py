@@ -1,8 +1,10 @@
 """Questions about many pictures at once."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
+
+from jobs.checksums import IMAGE
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
@@ -12,6 +14,15 @@ __all__ = ["ImageQuerySet"]
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
+    def update(self, **values: Any) -> int:
+        """Change rows; a row whose checksummed values change has no checksum until it is looked at.
+
+        See `jobs.checksums`, which writes it anew.
+        """
+        if not IMAGE.columns.isdisjoint(values):
+            values.setdefault("checksum", "")
+        return super().update(**values)
+
     def visible_to(self, actor: "Actor") -> Self:
         """Keep the pictures that this actor may see: those of the jobs that it may see."""
         if actor.sees_all_jobs:

@@ -45,7 +45,8 @@ def picture_bytes(reference: Mapping[str, Any], actor: Actor) -> tuple[bytes, st
             image = visible.filter(pk=str(reference["image_id"])).first()
         else:
             index = reference.get("image", 0)
-            image = visible.filter(job=UUID(str(reference.get("job"))), index=index).first()
+            of_job = visible.results().filter(job=UUID(str(reference.get("job"))), index=index)
+            image = of_job.first()
     except (ValidationError, ValueError, TypeError):
         image = None
     if image is None:

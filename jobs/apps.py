@@ -7,7 +7,8 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from apikeys.ports import ports
-        from jobs import usage
+        from jobs import chains, usage
 
         ports.usage = usage.usage
         ports.jobs_by_day = usage.jobs_by_day
+        chains.connect()

@@ -1,5 +1,6 @@
 """Jobs as the pages show them: everything beside the rows is asked for all of them at once."""
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,9 +34,13 @@ class Card:
     @property
     def version(self) -> str:
         """Return what changes when the card has to be drawn anew; progress moves by itself."""
+        return f"{self.row_version}-{self.place}-{len(self.thumbnails)}"
+
+    @property
+    def row_version(self) -> str:
+        """Return `version` without the place, which changes in all rows when one job starts."""
         reason = self.reason.message if self.reason else ""
-        moved = f"{self.job.updated_at.timestamp()}-{self.place}-{reason}"
-        return f"{moved}-{len(self.thumbnails)}"
+        return f"{self.job.updated_at.timestamp()}-{zlib.crc32(reason.encode()):x}"
 
     @property
     def thumbnails(self) -> Sequence[str]:

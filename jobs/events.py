@@ -3,16 +3,19 @@
 Rows are written in the transaction of the change they tell of, so that no event is lost or early.
 """
 
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, TypedDict
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
+from jobs import journal
 from jobs.models import Epoch, Event, Job, LiveEvent
-from mobilesd.http.request_ids import request_id
+from mobilesd.http.request_ids import asker, request_id
 from mobilesd.rows import Rows, insert
 
 __all__ = [
@@ -33,6 +36,8 @@ __all__ = [
     "epoch",
     "prune",
 ]
+
+log = logging.getLogger(__name__)
 
 DurableKind = Literal[
     "job.created",
@@ -110,10 +115,35 @@ def _order_ids() -> None:
             cursor.execute("SELECT pg_notify(%s, '')", [NOTIFY_CHANNEL])
 
 
-def _told(payload: Any) -> dict[str, Any]:
-    """Return the payload with the id of the request that made the change, if one did."""
+def _told(payload: Any, *, of_job: bool = False) -> dict[str, Any]:
+    """Return the payload with the id of the request that made the change, if one did.
+
+    Who asked for it is told of jobs only: their events are for those who may see the job.
+    """
     asked = request_id()
-    return {**payload, "request_id": asked} if asked else payload
+    if not asked:
+        return dict(payload)
+    by = asker() if of_job else ""
+    return {**payload, "request_id": asked, **({"by": by} if by else {})}
+
+
+def _log(kind: DurableKind, payload: Any, *, job: Job | None = None, jobs: int = 0) -> None:
+    """Log a change once it is committed; without texts, which may have words of a prompt."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    about: dict[str, Any] = {
+        # Not asked of the database for a row that was read without it.
+        "request_id": request_id() or (job.__dict__.get("request_id", "") if job else ""),
+        "job": str(job.pk) if job else "",
+        "jobs": jobs or "",
+        "attempt": payload.get("attempt") or "",
+        "server": payload.get("server_alias") or "",
+        "status": payload.get("status") or "",
+        "code": (payload.get("error") or {}).get("code") or "",
+        "by": asker(),
+    }
+    extra = {name: value for name, value in about.items() if value}
+    transaction.on_commit(partial(log.info, kind, extra=extra), robust=True)
 
 
 def emit(
@@ -132,7 +162,7 @@ def emit(
             job_id=job_id,
             owner_id=owner_id,
             public=public,
-            payload=_told(payload),
+            payload=_told(payload, of_job=job_id is not None),
             at=timezone.now(),
         )
     )
@@ -141,18 +171,30 @@ def emit(
 def emit_for_job(kind: DurableKind, job: Job, payload: Any) -> None:
     """Insert a durable event of one job, for those who may see the job."""
     emit(kind, payload, job_id=job.pk, owner_id=job.owner_id)
+    journal.told_event(kind, [(job, payload)])
+    _log(kind, payload, job=job)
 
 
 def emit_for_jobs(kind: DurableKind, told: Iterable[tuple[Job, Any]]) -> None:
     """Insert one durable event for each of many jobs, in few statements: (job, payload) pairs."""
+    told = list(told)
     _order_ids()
     now = timezone.now()
     rows = [
-        Event(kind=kind, job_id=job.pk, owner_id=job.owner_id, payload=_told(payload), at=now)
+        Event(
+            kind=kind,
+            job_id=job.pk,
+            owner_id=job.owner_id,
+            payload=_told(payload, of_job=True),
+            at=now,
+        )
         for job, payload in told
     ]
     if rows:
         Rows(rows).insert()
+        journal.told_event(kind, told)
+        # One line: a thousand would take longer than their rows.
+        _log(kind, rows[0].payload, jobs=len(rows))
 
 
 def emit_live(kind: LiveKind, payload: Any, *, job_id: UUID, owner_id: int | None) -> None:

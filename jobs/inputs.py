@@ -3,6 +3,10 @@
 A job's row must stay small, and the same init picture of fifty jobs is stored once. In the
 stored parameters a file stands as `{"$input": sha256, "mime", "bytes", "form"}`; nobody but
 `take` may write such an object, or a client could read what others have sent.
+
+A picture that another job has yet to make stands as `{"job": id, "image": n}` in init_images and
+mask: `take` has made sure that the job's owner may see it, and `with_outputs` puts the picture in
+its place when the job is sent.
 """
 
 import hashlib
@@ -16,27 +20,33 @@ from uuid import UUID
 
 from django.conf import settings
 
-from apikeys.actors import Actor
+from apikeys.actors import SYSTEM, Actor
 from jobs import encoded
+from jobs.choices import Status
 from jobs.encoded import Encoded
 from jobs.models import Job, JobInput
 from jobs.pictures import MIME, sniff, verify
 from jobs.ports import ports
 from mobilesd.errors import InvalidInput, Problem, Unavailable
-from mobilesd.storage import ContentStore, collect
+from mobilesd.storage import ContentStore, collect, free_bytes, has_room
 
 __all__ = [
     "MARK",
     "Known",
+    "OutputMissing",
     "TakenFile",
     "TakenInputs",
     "attach",
     "attach_all",
+    "bound_jobs",
     "collect_inputs",
+    "disk_trouble",
+    "holds_file",
     "input_store",
     "reattach",
     "restore",
     "take",
+    "with_outputs",
 ]
 
 MARK = "$input"
@@ -47,6 +57,11 @@ _WHERE = "generation_params"
 # A long prompt of letters only would pass for base64.
 _PROSE = {"positive_prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"}
 _REFERENCES = ({"image_id"}, {"job"}, {"job", "image"})
+_UNFINISHED = (Status.PENDING, Status.PROCESSING)
+
+
+class OutputMissing(Exception):
+    """A picture of another job that this one is to be made from is not there; a sentence."""
 
 
 def input_store() -> ContentStore:
@@ -96,7 +111,13 @@ def take(params: Mapping[str, Any], actor: Actor, *, known: Known | None = None)
     taken = taking.params(params)
     _check_size(taken)
     store = input_store()
-    with _disk_trouble():
+    if taking.files and not has_room():
+        raise Unavailable(
+            f"Only {free_bytes() // 2**20} MB are left on MobileSD's disk: no pictures are taken.",
+            error="storage_low",
+            retry_after=60,
+        )
+    with disk_trouble():
         for file in taking.files.values():
             store.put(file.content())
     return TakenInputs(taken, list(taking.files.values()))
@@ -134,7 +155,7 @@ def reattach(job_id: UUID, params: Mapping[str, Any], files: Iterable[TakenFile]
 
 def _keep(files: Iterable[TakenFile]) -> None:
     store = input_store()
-    with _disk_trouble():
+    with disk_trouble():
         # In one order everywhere: two submissions that lock the same files must not wait for
         # each other (PostgreSQL).
         for file in sorted(files, key=lambda f: f.sha256):
@@ -144,6 +165,11 @@ def _keep(files: Iterable[TakenFile]) -> None:
 def _rows(job_id: UUID, params: Mapping[str, Any]) -> Iterator[JobInput]:
     for sha256, mark in _marks(params).items():
         yield JobInput(job_id=job_id, sha256=sha256, mime=mark["mime"], bytes=mark["bytes"])
+
+
+def holds_file(value: Any) -> bool:
+    """Tell whether stored parameters, or a part of them, name a file."""
+    return bool(_marks(value))
 
 
 def _marks(value: Any) -> dict[str, Mapping[str, Any]]:
@@ -174,6 +200,49 @@ def _restored(value: Any, store: ContentStore) -> Any:
     if isinstance(value, list):
         return [_restored(inner, store) for inner in value]
     return value
+
+
+def bound_jobs(params: Mapping[str, Any]) -> list[UUID]:
+    """Return the jobs whose pictures stored parameters wait for, each once."""
+    return list(dict.fromkeys(UUID(binding["job"]) for binding in _bindings(params)))
+
+
+def _bindings(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    pictures = params.get("init_images")
+    for value in [*(pictures if isinstance(pictures, list) else ()), params.get("mask")]:
+        if _is_binding(value):
+            yield value
+
+
+def _is_binding(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"job", "image"}
+
+
+def with_outputs(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored parameters with the pictures of other jobs in the places kept for them.
+
+    Only now, because they may have been deleted until the very moment; raises OutputMissing then,
+    FileNotFoundError if only the file is gone.
+    """
+    found = dict(params)
+    if isinstance(found.get("init_images"), list):
+        found["init_images"] = [_output(value) for value in found["init_images"]]
+    if "mask" in found:
+        found["mask"] = _output(found["mask"])
+    return found
+
+
+def _output(value: Any) -> Any:
+    if not _is_binding(value):
+        return value
+    try:
+        content, mime = ports.picture_bytes(value, SYSTEM)
+    except Problem as problem:
+        raise OutputMissing(
+            f"Picture {value['image'] + 1} of the job {value['job']} is not there: that job made"
+            " none, or it was deleted."
+        ) from problem
+    return encoded.encode("base64", mime, content)
 
 
 def collect_inputs() -> int:
@@ -250,10 +319,28 @@ class _Taking:
             raise _refused(
                 path, 'is no reference. Send {"image_id": "…"} or {"job": "…", "image": 0}.'
             )
+        if "job" in value and (binding := self._binding(value, path)) is not None:
+            return binding
         read = partial(_referenced, value, self.actor, path)
         content = read()
         mime = _verified(content, path)
         return self._file(content, read, {"mime": mime, "form": "base64"}, path)
+
+    def _binding(self, value: Mapping[str, Any], path: str) -> dict[str, Any] | None:
+        """Return what stands for a picture that is not made yet; None if its job has ended."""
+        try:
+            job_id = UUID(value["job"])
+        except ValueError:
+            return None
+        jobs = Job.objects.listed().visible_to(self.actor)
+        unfinished = jobs.filter(pk=job_id, status__in=_UNFINISHED)
+        wanted = unfinished.values_list("images_wanted", flat=True).first()
+        if wanted is None:
+            return None
+        number = value.get("image", 0)
+        if number >= wanted:
+            raise _refused(path, f"names picture {number} of a job that makes {wanted}, from 0 on.")
+        return {"job": str(job_id), "image": number}
 
     def _string(self, value: str, path: str) -> Any:
         found = encoded.decode(value)
@@ -314,7 +401,8 @@ def _check_size(taken: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _disk_trouble() -> Iterator[None]:
+def disk_trouble() -> Iterator[None]:
+    """Turn trouble with the disk into the error that the sender sees."""
     try:
         yield
     except OSError as error:

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from jobs.models import Job
 
 __all__ = [
+    "Button",
     "Forecast",
     "ForecastPort",
     "PicturesPort",
+    "Plan",
+    "PlannedCourse",
     "Reason",
     "Result",
     "ResultsPort",
@@ -26,12 +29,27 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class Button:
+    """What a person can do about a reason; `kind` says what, `target` with what.
+
+    Kinds and their targets: `test_server`, `resume_server`, `choose_server`, `send_model` (an
+    alias), `resume_queue` ("" or an app type), `nod` (a batch), `edit`, `cancel_dependency`
+    (a job).
+    """
+
+    label: str
+    kind: str
+    target: str = ""
+
+
+@dataclass(frozen=True)
 class Reason:
     """Why a pending job is not running: `code` of design §5, a sentence, what would help."""
 
     code: str
     message: str
     action: str = ""
+    buttons: Sequence[Button] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,24 @@ class Forecast:
 
     start: datetime | None = None
     remaining_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class PlannedCourse:
+    """What a queue would take in some order; `left` jobs find no server as things stand."""
+
+    loads: int
+    seconds: float
+    left: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The queue as it is ordered, and grouped by checkpoint in the order `order`."""
+
+    as_ordered: PlannedCourse
+    grouped: PlannedCourse
+    order: Sequence[UUID]
 
 
 @dataclass(frozen=True)
@@ -70,6 +106,9 @@ class ServersPort(Protocol):
     ) -> Sequence[str]:
         """Return sentences on what no suitable server has (checkpoint, LoRA) or takes."""
 
+    def checkpoints(self, app_type: str, alias: str) -> Sequence[str]:
+        """Return the checkpoints that suitable servers list, each once, in the servers' order."""
+
     def waiting_reasons(self, jobs: Sequence["Job"]) -> Mapping[UUID, Reason]:
         """Return why each of these pending jobs waits."""
 
@@ -81,6 +120,12 @@ class ServersPort(Protocol):
 
         Raises mobilesd.errors.NotFound (`server_not_found`).
         """
+
+    def plan(self) -> Plan | None:
+        """Return what grouping the queue by checkpoint would save; None if that can't be said."""
+
+    def fits(self) -> tuple[datetime, int] | None:
+        """Return when the first window closes, and how many waiting jobs should start before."""
 
     def queue_finish(self) -> datetime | None:
         """Return when the last job of the queue should end; None if that can't be said."""

@@ -8,7 +8,8 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from apikeys.models import ApiKey
-from jobs.models import Attempt, Event, Idempotency, Job, Retry
+from jobs.choices import Status
+from jobs.models import Attempt, Event, Idempotency, Job, JobDependency, Retry
 from jobs.usage import DAY
 
 __all__ = [
@@ -47,8 +48,15 @@ def _purge_some() -> int:
     # What a key with a quota deletes still counts for a day, or deleting would be a way around it.
     has_quota = Q(jobs_per_day__isnull=False) | Q(gpu_seconds_per_day__isnull=False)
     limited = Exists(ApiKey.objects.filter(has_quota, prefix=OuterRef("api_key_id")))
+    # What still waits for a deleted job knows by its row that it was completed, and takes its
+    # pictures by it; what can't wait any more has failed long ago (jobs.chains).
+    needed = JobDependency.objects.filter(
+        parent=OuterRef("pk"),
+        job__status__in=[Status.PENDING, Status.PROCESSING],
+        job__deleted_at__isnull=True,
+    )
     due = (
-        Job.objects.filter(~Exists(uncleared), deleted_at__lt=limit)
+        Job.objects.filter(~Exists(uncleared), ~Exists(needed), deleted_at__lt=limit)
         .filter(~limited | Q(deleted_at__lt=now - DAY))
         .order_by("deleted_at")
     )

@@ -9,19 +9,24 @@ from django.db import connection, models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.lookups import Exact, IsNull
 
+from jobs.checksums import JOB
 from jobs.choices import Outcome, Status
+from jobs.hours import opening_of
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
-    from jobs.models import Attempt, Batch, Event, Job, Webhook  # noqa: F401
+    from jobs.models import Attempt, Batch, Event, Job, JobDependency, Webhook  # noqa: F401
 
 __all__ = [
     "QUEUE_ORDER",
+    "SCOPE",
     "AttemptQuerySet",
     "BatchQuerySet",
+    "DependencyQuerySet",
     "EventQuerySet",
     "JobQuerySet",
     "OwnedQuerySet",
+    "ScopeOf",
     "ServerOf",
     "Unindexed",
     "WebhookQuerySet",
@@ -76,6 +81,18 @@ class ServerOf(Func):
         super().__init__(F("server_alias"), F("target_server_alias"))
 
 
+# Whose job it is, as Actor.scope says; the same text in the indexes and in the statements.
+SCOPE = "COALESCE('user:' || CAST(owner_id AS varchar(20)), 'key:' || api_key_id, '')"
+
+
+class ScopeOf(Func):
+    """Whose turn a job is: its owner's, or that of the key that made it."""
+
+    arity = 0
+    template = SCOPE
+    output_field = models.CharField()
+
+
 def column(name: str, *, indexed: bool) -> F | Unindexed:
     """Return a column for a condition that an index may serve, or that none must."""
     return F(name) if indexed else Unindexed(F(name))
@@ -123,6 +140,15 @@ class WebhookQuerySet(OwnedQuerySet["Webhook"]):
 
 
 class JobQuerySet(OwnedQuerySet["Job"]):
+    def update(self, **values: Any) -> int:
+        """Change rows; a row whose checksummed values change has no checksum until it is looked at.
+
+        See `jobs.checksums`, which writes it anew.
+        """
+        if not JOB.columns.isdisjoint(values):
+            values.setdefault("checksum", "")
+        return super().update(**values)
+
     def listed(self) -> Self:
         """Leave out the jobs that somebody deleted."""
         return self.filter(deleted_at__isnull=True)
@@ -134,20 +160,25 @@ class JobQuerySet(OwnedQuerySet["Job"]):
     def due(self, now: datetime) -> Self:
         """Keep the queued jobs that nothing but a free server holds back.
 
-        A retried job waits until the backend is known to be rid of its old attempt; while the
-        queue or its app type is paused, none is due.
+        A retried job waits until the backend is known to be rid of its old attempt, the rest of a
+        batch for a nod, and a job of a chain for those that it depends on; while the queue or its
+        app type is paused, or outside of the queue's hours, none is due; past its deadline a job
+        never is.
         """
-        from jobs.models import Attempt, QueueSettings
+        from jobs.models import Attempt, JobDependency, QueueSettings
 
         switches = QueueSettings.current()
-        if switches.paused:
+        if switches.paused or not opening_of(switches).is_open(now):
             return self.none()
         uncleared = Attempt.objects.filter(job=OuterRef("pk"), cleared_at__isnull=True)
         return (
             self.queued()
             .filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
             .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
+            .filter(Q(deadline__isnull=True) | Q(deadline__gt=now))
             .filter(~Exists(uncleared))
+            .filter(held=False)
+            .filter(~Exists(JobDependency.objects.unmet().filter(job=OuterRef("pk"))))
             .exclude(app_type__in=switches.paused_app_types)
         )
 
@@ -182,6 +213,31 @@ class JobQuerySet(OwnedQuerySet["Job"]):
             cursor.execute(_FIRST, [at_most])
             places = enumerate((row[0] for row in cursor.fetchall()), start=1)
             return {wanted[job_id]: place for place, job_id in places if job_id in wanted}
+
+
+class DependencyQuerySet(models.QuerySet["JobDependency"]):
+    """What holds a job back is asked of the parent's row, never stored: a retry changes it."""
+
+    def unmet(self) -> Self:
+        """Keep those whose job may not start yet, or never: see `hopeless`."""
+        goes_on = Q(parent__status__in=[Status.PENDING, Status.PROCESSING])
+        goes_on &= Q(parent__deleted_at__isnull=True)
+        return self.filter(~Q(parent__status=Status.COMPLETED), Q(on_failure="cancel") | goes_on)
+
+    def hopeless(self) -> Self:
+        """Keep those that take their job with them: the parent came to nothing, or is deleted."""
+        return self.filter(
+            Q(parent__status__in=[Status.FAILED, Status.CANCELLED])
+            | Q(parent__status=Status.PENDING, parent__deleted_at__isnull=False),
+            on_failure="cancel",
+        )
+
+    def of_waiting_jobs(self) -> Self:
+        """Keep those of jobs that wait; there may be far more such jobs than dependencies."""
+        return self.filter(
+            Exact(Unindexed(F("job__status")), Status.PENDING),
+            IsNull(Unindexed(F("job__deleted_at")), True),
+        )
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):

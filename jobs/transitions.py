@@ -5,7 +5,7 @@ that lost does nothing more. "Lease-fenced" ones are called by a lane right afte
 statement in the same transaction (protocol rules 2 and 11).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,12 +16,14 @@ from django.utils import timezone
 
 from jobs import events
 from jobs.choices import FINAL, Outcome, Status
-from jobs.models import Attempt, Job, JobProgress, hold_queue
-from jobs.signals import attempt_cancelled, job_waiting
+from jobs.models import Attempt, Job, JobProgress, Turn, hold_queue
+from jobs.signals import attempt_cancelled, job_ended, job_waiting
 
 __all__ = [
     "Trouble",
     "adopt",
+    "announce_all",
+    "announce_gone",
     "announce_waiting",
     "cancel",
     "cancel_pending",
@@ -34,6 +36,7 @@ __all__ = [
     "is_open",
     "mark_submitted",
     "requeue",
+    "restore",
     "retry",
 ]
 
@@ -71,6 +74,13 @@ def _status_event(job: Job, *, attempt: UUID | None = None, trouble: Trouble | N
     )
 
 
+def _standing(job: Job, status: str) -> events.JobStatus:
+    """Return the event of a job that no server has."""
+    return events.JobStatus(
+        job=str(job.pk), status=status, attempt=None, server_alias=None, error=None
+    )
+
+
 def _hold_job(token: UUID) -> None:
     """Lock the job of an attempt: the order is job, attempt, progress, event (protocol rule 2)."""
     if connection.features.has_select_for_update:
@@ -89,6 +99,17 @@ def is_open(token: UUID) -> bool:
 def announce_waiting(job: Job) -> None:
     """Tell the apps above that this job waits for a server."""
     job_waiting.send(sender=Job, app_type=job.app_type, target_server_alias=job.target_server_alias)
+
+
+def announce_all(jobs: Iterable[Job]) -> None:
+    """Tell the apps above of many jobs, once for those that the same servers can take."""
+    for job in {(job.app_type, job.target_server_alias): job for job in jobs}.values():
+        announce_waiting(job)
+
+
+def announce_gone(job_ids: Sequence[UUID]) -> None:
+    """Tell those that depend on them that these jobs, which waited, were deleted."""
+    _ended(job_ids)
 
 
 def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
@@ -121,8 +142,19 @@ def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
         lane=lane,
         created_at=now,
     )
+    _take_turn(job, now)
     _status_event(job, attempt=attempt.token)
     return attempt
+
+
+def _take_turn(job: Job, now: datetime) -> None:
+    """Note that it was its owner's turn: the others of its class come first now (design §7)."""
+    Turn.objects.bulk_create(
+        [Turn(scope=job.scope, lane_class=job.lane_class, at=now)],
+        update_conflicts=True,
+        unique_fields=["scope", "lane_class"],
+        update_fields=["at"],
+    )
 
 
 def _charged_key(job: Job) -> str:
@@ -216,6 +248,7 @@ def complete(token: UUID, *, generation_info: Mapping[str, Any], warnings: list[
     JobProgress.objects.filter(job=job).delete()
     job.refresh_from_db()
     _status_event(job, attempt=token)
+    _ended([job.pk])
     return job
 
 
@@ -225,19 +258,23 @@ def requeue(
     trouble: Trouble | None = None,
     retry_at: datetime | None = None,
     counted: bool = False,
-    avoid_server: str = "",
+    avoid_server: str | Sequence[str] = (),
+    memory_step: int | None = None,
 ) -> bool:
-    """Put the job of an attempt that just ended back into the queue. Lease-fenced."""
+    """Put the job of an attempt that just ended back into the queue. Lease-fenced.
+
+    `memory_step`: how far down the ladder of measures against too little memory it goes now.
+    """
     _in_transaction()
     job = attempt.job
-    avoid = [*job.avoid_servers]
-    if avoid_server and avoid_server not in avoid:
-        avoid.append(avoid_server)
+    avoid = [avoid_server] if isinstance(avoid_server, str) else avoid_server
+    avoid = list(dict.fromkeys([*job.avoid_servers, *avoid]))
     won = Job.objects.filter(pk=job.pk, status=Status.PROCESSING).update(
         status=Status.PENDING,
         server_alias="",
         retry_at=retry_at,
         avoid_servers=avoid,
+        memory_step=job.memory_step if memory_step is None else memory_step,
         attempts_made=job.attempts_made + int(counted),
         updated_at=timezone.now(),
     )
@@ -248,6 +285,10 @@ def requeue(
     _status_event(job, attempt=attempt.token, trouble=trouble)
     announce_waiting(job)
     return True
+
+
+def _ended(job_ids: Sequence[UUID]) -> None:
+    job_ended.send(sender=Job, job_ids=job_ids)
 
 
 def _fail(job: Job, trouble: Trouble, *, expected: Status, counted: bool = False) -> bool:
@@ -266,6 +307,7 @@ def _fail(job: Job, trouble: Trouble, *, expected: Status, counted: bool = False
     JobProgress.objects.filter(job=job).delete()
     job.refresh_from_db()
     _status_event(job, trouble=trouble)
+    _ended([job.pk])
     return True
 
 
@@ -281,13 +323,13 @@ def fail_pending(job: Job, trouble: Trouble) -> bool:
     return _fail(job, trouble, expected=Status.PENDING)
 
 
-def cancel(job_id: UUID) -> bool:
+def cancel(job_id: UUID, *, at: datetime | None = None) -> bool:
     """Cancel a pending or running job, final at once (protocol rule 13).
 
     An attempt that runs stays uncleared: its lane, or the next one, cleans up at the backend.
     """
     _in_transaction()
-    now = timezone.now()
+    now = at or timezone.now()
     won = Job.objects.filter(
         pk=job_id, status__in=[Status.PENDING, Status.PROCESSING], deleted_at__isnull=True
     ).update(status=Status.CANCELLED, finished_at=now, updated_at=now)
@@ -299,10 +341,11 @@ def cancel(job_id: UUID) -> bool:
         attempt_cancelled.send(sender=Attempt, server_alias=attempt.server_alias)
     JobProgress.objects.filter(job=job).delete()
     _status_event(job)
+    _ended([job.pk])
     return True
 
 
-def cancel_pending(job_ids: Sequence[UUID]) -> int:
+def cancel_pending(job_ids: Sequence[UUID], *, at: datetime | None = None) -> int:
     """Cancel those of these jobs that still wait, in few statements; return how many.
 
     A waiting job has no open attempt, so there is nothing to clean up at a backend.
@@ -311,7 +354,7 @@ def cancel_pending(job_ids: Sequence[UUID]) -> int:
     hold_queue()
     waiting = Job.objects.filter(pk__in=job_ids, status=Status.PENDING, deleted_at__isnull=True)
     jobs = list(waiting.select_for_update(no_key=True).only("pk", "owner_id"))
-    now = timezone.now()
+    now = at or timezone.now()
     won = Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.PENDING).update(
         status=Status.CANCELLED, finished_at=now, updated_at=now
     )
@@ -319,20 +362,9 @@ def cancel_pending(job_ids: Sequence[UUID]) -> int:
         raise RuntimeError("a row that was read under the lock changed")
     events.emit_for_jobs(
         "job.status",
-        [
-            (
-                job,
-                events.JobStatus(
-                    job=str(job.pk),
-                    status=Status.CANCELLED,
-                    attempt=None,
-                    server_alias=None,
-                    error=None,
-                ),
-            )
-            for job in jobs
-        ],
+        [(job, _standing(job, Status.CANCELLED)) for job in jobs],
     )
+    _ended([job.pk for job in jobs])
     return won
 
 
@@ -348,7 +380,9 @@ def retry(job_id: UUID) -> bool:
         server_alias="",
         retry_at=None,
         finished_at=None,
+        held=False,
         avoid_servers=[],
+        memory_step=0,
         attempts_made=0,
         error_code="",
         error_message="",
@@ -361,3 +395,31 @@ def retry(job_id: UUID) -> bool:
     _status_event(job)
     announce_waiting(job)
     return True
+
+
+def restore(job_ids: Sequence[UUID], *, ended_at: datetime) -> list[Job]:
+    """Queue those of these jobs again that ended at this moment; return them.
+
+    The undo of a cancel: what was counted stays counted, and a run that was cut off has to be
+    cleared before the job starts again, as after a retry.
+    """
+    _in_transaction()
+    hold_queue()
+    gone = Job.objects.listed().filter(
+        pk__in=job_ids, status__in=[Status.CANCELLED, Status.FAILED], finished_at=ended_at
+    )
+    jobs = list(gone.order_by("pk").select_for_update(no_key=True, of=("self",)))
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(
+        status=Status.PENDING,
+        server_alias="",
+        finished_at=None,
+        error_code="",
+        error_message="",
+        error_hint="",
+        updated_at=timezone.now(),
+    )
+    for job in jobs:
+        job.status, job.server_alias = Status.PENDING, ""
+    events.emit_for_jobs("job.status", [(job, _standing(job, Status.PENDING)) for job in jobs])
+    announce_all(jobs)
+    return jobs

@@ -11,7 +11,9 @@ class MobileSDConfig(AppConfig):
 
     def ready(self) -> None:
         from mobilesd import checks  # noqa: F401  registers the system checks
+        from mobilesd.backups import damage
 
+        damage.watch()
         lifeline.tie()
         if lifeline.ENVIRONMENT in os.environ and "Q_CLUSTER_NAME" in os.environ:
             from mobilesd.supervisor import cluster

@@ -57,7 +57,8 @@ def commit_together(work: Callable[[], _Result]) -> _Result:
 
     `work` may run in another thread, together with others' in one transaction, and it may run a
     second time after all that it did was rolled back: it must do nothing but use the database's
-    default connection, and what it leaves to do after the commit must be `robust`. Raises what `work` raises; its own writes are undone then, not the others'.
+    default connection, and what it leaves to do after the commit must be `robust`. Raises what
+    `work` raises; its own writes are undone then, not the others'.
     Where rows have locks of their own, and inside a transaction, it simply runs.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:

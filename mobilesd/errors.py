@@ -54,6 +54,11 @@ CATALOGUE: Mapping[str, ErrorKind] = {
     "job_operation_invalid": ErrorKind(
         400, "What is asked for makes no sense for this job.", "Read what the sentence says."
     ),
+    "dependency_cycle": ErrorKind(
+        400,
+        "Jobs would wait for each other in a circle, and none of them could ever start.",
+        "Take one of the jobs of the circle out of depends_on.",
+    ),
     # --- Who is asking
     "authentication_required": ErrorKind(
         401,
@@ -74,6 +79,11 @@ CATALOGUE: Mapping[str, ErrorKind] = {
         403,
         "The key may not submit jobs of this app type.",
         "Use one of the app types that the key allows, or another key.",
+    ),
+    "preset_not_yours": ErrorKind(
+        403,
+        "The preset is shared by somebody else, or the installation's, and can only be used.",
+        "Save a copy of your own and change that.",
     ),
     "ip_not_allowed": ErrorKind(
         403,
@@ -135,10 +145,20 @@ CATALOGUE: Mapping[str, ErrorKind] = {
     "already_exists": ErrorKind(
         409, "Something of this name is there already.", "Use another name."
     ),
+    "dependency_failed": ErrorKind(
+        409,
+        "A job that this one depends on has come to nothing.",
+        "Retry that job first, or leave it out of depends_on.",
+    ),
     "job_operation_conflict": ErrorKind(
         409,
         "The job is in a state that does not allow this.",
         "Look at the job again: it may have changed meanwhile.",
+    ),
+    "undo_expired": ErrorKind(
+        409,
+        "It is too late to undo this.",
+        "Retry cancelled jobs, or submit again what was deleted.",
     ),
     "webhook_off": ErrorKind(
         409,
@@ -196,6 +216,11 @@ CATALOGUE: Mapping[str, ErrorKind] = {
         503,
         "A file could not be stored.",
         "Free some space on MobileSD's disk, then send the request again.",
+    ),
+    "storage_low": ErrorKind(
+        503,
+        "Too little room is left on the disk with MobileSD's data folder to begin new work.",
+        "Make room on that disk, or lower MOBILESD_MIN_FREE_MB. What was accepted is safe.",
     ),
     "storage_full": ErrorKind(
         503,

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from jobs.live.relay import relay
 from jobs.models import Job
+from mobilesd.backups.notices import notices
 from mobilesd.warming import warm
 
 __all__ = ["healthz", "readyz", "status", "trouble"]
@@ -56,13 +57,14 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 def _warnings() -> list[str]:
     """Return what is wrong and keeps nobody from working: no reason to take a process away."""
+    found = [notice.text for notice in notices()]
     # Its module needs the client of Redis, which most installations lack.
     if settings.REDIS_URL:
         from mobilesd.sparing import does_not_answer
 
         if does_not_answer():
-            return ["Redis does not answer. Until it does, no rate limit is counted."]
-    return []
+            found.append("Redis does not answer. Until it does, no rate limit is counted.")
+    return found
 
 
 def _answer(word: str, problems: list[str], warnings: Sequence[str] = ()) -> JsonResponse:

@@ -28,16 +28,24 @@ def _parts() -> Sequence[Callable[[], object]]:
     from gallery.collector import collect_images
     from jobs import events
     from jobs.inputs import collect_inputs
+    from jobs.notifications.runner import forget_notices
     from jobs.purge import forget_idempotency_keys, forget_retries, purge_deleted
+    from jobs.services.ranks import widen
+    from jobs.services.undo import forget as forget_undos
     from jobs.webhooks.retention import forget_deliveries
+    from mobilesd import retention
 
     # Rows first: files are free only when no row needs them any more.
     return (
+        retention.apply_active,
         purge_deleted,
         forget_idempotency_keys,
         forget_retries,
+        forget_undos,
+        widen,
         events.prune,
         forget_deliveries,
+        forget_notices,
         access_log.prune,
         _forget_failed_tasks,
         _forget_sessions,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mobilesd import env
+from mobilesd import env, logs
 from mobilesd.schema.configuration import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from mobilesd.secrets_file import secret_key
 
@@ -14,6 +14,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.path("MOBILESD_DATA_DIR", BASE_DIR / "data")
 # What belongs to one `up` alone; several that share a data folder have one each.
 RUN_DIR = env.path("MOBILESD_RUN_DIR", DATA_DIR / "run")
+
+# New work stops below this much free room on the disk; what runs is finished.
+MIN_FREE_BYTES = env.integer("MOBILESD_MIN_FREE_MB", 1024, 0, 1024 * 1024) * 1024 * 1024
 
 DEBUG = env.boolean("MOBILESD_DEBUG", False)
 SECRET_KEY = env.secret("MOBILESD_SECRET_KEY") or secret_key(DATA_DIR)
@@ -144,6 +147,9 @@ BOOT_ID = env.text("MOBILESD_BOOT_ID")
 # (169.254.169.254 tells a cloud's secrets), unless whoever runs it says so.
 WEBHOOK_ALLOW_LOCAL = env.boolean("MOBILESD_WEBHOOK_ALLOW_LOCAL", False)
 
+# Where wake-up packets are sent: the broadcast addresses of the networks that servers sleep in.
+WAKE_BROADCAST = env.strings("MOBILESD_WAKE_BROADCAST", ["255.255.255.255"])
+
 # Meant for tasks that are retried after a time-out; lanes have neither (see below).
 warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured")
 
@@ -240,25 +246,8 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "mobilesd.http.request_ids.RequestIdFilter"}},
-    "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"}
-    },
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["request_id"],
-        }
-    },
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "django.channels.server": {"level": "WARNING"},
-        "daphne": {"level": "WARNING"},
-        "django-q": {"level": "WARNING"},
-    },
-}
+LOG_FORMAT = env.choice("MOBILESD_LOG_FORMAT", "console", logs.FORMATS)
+LOG_LEVEL = env.choice("MOBILESD_LOG_LEVEL", "INFO", logs.LEVELS)
+LOGGING = logs.configuration(
+    log_format=LOG_FORMAT, level=LOG_LEVEL, file_bytes=10 * 1024 * 1024, files_kept=4
+)

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -17,9 +18,19 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from django.conf import settings
 from django.db import connection, transaction
 
-__all__ = ["GRACE_SECONDS", "ContentStore", "InUse", "StoredFile", "collect", "write_whole"]
+__all__ = [
+    "GRACE_SECONDS",
+    "ContentStore",
+    "InUse",
+    "StoredFile",
+    "collect",
+    "free_bytes",
+    "has_room",
+    "write_whole",
+]
 
 # A file this young may belong to a transaction that has not committed yet.
 GRACE_SECONDS = 3600
@@ -39,6 +50,23 @@ _durable_folders: set[Path] = set()
 
 # Which of these hashes do rows of the database name?
 InUse = Callable[[Sequence[str]], Collection[str]]
+
+
+def free_bytes() -> int:
+    """Return the room on the disk of the data folder; much, if that can't be said."""
+    try:
+        return shutil.disk_usage(settings.DATA_DIR).free
+    except OSError:
+        return 1 << 62
+
+
+def has_room(part: float = 1.0) -> bool:
+    """Tell whether more is free than MOBILESD_MIN_FREE_MB, or a part of that.
+
+    Below it no new file is taken and no job is begun; what runs is finished in the rest. Below a
+    quarter no job is taken at all: its row and its line in the journal need room as well.
+    """
+    return free_bytes() >= settings.MIN_FREE_BYTES * part
 
 
 @dataclass(frozen=True)

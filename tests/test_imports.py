@@ -14,6 +14,7 @@ LEAVES = {
     "env",
     "errors",
     "http",
+    "logs",
     "commits",
     "rows",
     "schema",

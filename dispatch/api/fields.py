@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from dispatch.address import checked_url, host_and_port, url_of
+from jobs.hours import OPENING_FIELDS
 from mobilesd.errors import bad_field
 
 __all__ = ["read_fields", "unknown_fields"]
 
-_TEXTS = ("alias", "app_type", "description", "interrupt")
+_TEXTS = ("alias", "app_type", "description", "interrupt", "wake_mac", *OPENING_FIELDS)
+_NUMBERS = ("wake_seconds", "yield_below_mb")  # services say which are right
 _SWITCHES = ("enabled", "paused")
 _READ_ONLY = {"healthy"}  # what GET shows and a client may send back
-_KNOWN = {*_TEXTS, *_SWITCHES, *_READ_ONLY, "apiUrl", "host", "port", "auth"}
+_KNOWN = {*_TEXTS, *_NUMBERS, *_SWITCHES, *_READ_ONLY, "apiUrl", "host", "port", "auth"}
 
 
 def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,6 +24,7 @@ def read_fields(body: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(body[name], bool):
                 raise bad_field(name, "must be true or false.")
             fields[name] = body[name]
+    fields |= {name: body[name] for name in _NUMBERS if name in body}
     url = _url(body)
     if url is not None:
         fields["url"] = url

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from dispatch.models import Health, Interrupt
+from jobs.api.schema.opening import OPENING_EXAMPLES, OPENING_SHOWN, OPENING_TAKEN
 from mobilesd.schema.operations import Answer, Body, Operation, Operations, query
 from mobilesd.schema.shapes import (
     Shape,
@@ -51,7 +52,18 @@ _EXAMPLE_V2: dict[str, Any] = {
     "busy": False,
     "queue_length": 0,
     "loaded_checkpoint": "sd_xl_base_1.0.safetensors",
-    "gpu": None,
+    "gpu": {"total_mb": 24564, "free_mb": 21870},
+    "wake_mac": "a4:bb:6d:12:34:56",
+    "wake_seconds": 180,
+    "woken_at": None,
+    "yield_below_mb": None,
+    "yields_since": None,
+    "yield_text": "",
+    "hours": "23:00-07:00",
+    "time_zone": "Europe/Berlin",
+    "run_until": None,
+    "opens_at": "2026-01-31T22:00:00.000Z",
+    "closes_at": "2026-01-31T17:00:00.000Z",
 }
 _FIELDS: dict[str, Shape] = {
     "apiUrl": nullable(
@@ -101,7 +113,23 @@ COMPONENTS: dict[str, Shape] = {
             "busy": flag("Whether it makes a job of ours now."),
             "queue_length": whole("Jobs that wait for it, or for any server of its kind.", 0),
             "loaded_checkpoint": nullable(text("The model that it has loaded.")),
-            "gpu": {"description": "What is known of its GPU, or null."},
+            "gpu": nullable(
+                obj(
+                    {"total_mb": whole("Its memory.", 0), "free_mb": nullable(whole(low=0))},
+                    "The memory of its GPU when it was last asked, if it tells.",
+                )
+            ),
+            "wake_mac": nullable(text("The network card that is woken when a job waits.")),
+            "wake_seconds": whole("It is woken again after so many seconds at the earliest.", 0),
+            "woken_at": nullable(text("When it was woken last.", format="date-time")),
+            "yield_below_mb": nullable(
+                whole("It takes no job while less GPU memory is free; null: it never yields.", 0)
+            ),
+            "yields_since": nullable(
+                text("Since when it gives way to others; null: it does not.", format="date-time")
+            ),
+            "yield_text": text("Why it gives way."),
+            **OPENING_SHOWN,
         },
         "A server with what it is doing.",
     ),
@@ -144,6 +172,46 @@ def _have(name: str, what: str, example: str, *, hashes: bool = False) -> Operat
         errors=("server_not_found",),
     )
 
+
+_ONE = (
+    enveloped(
+        {"server": ref("ServerState"), "warnings": _WARNINGS}, required=["success", "server"]
+    ),
+    {"success": True, "server": _EXAMPLE_V2},
+)
+_CHANGES = Body(
+    obj(
+        {
+            **_FIELDS,
+            "paused": nullable(flag("Whether it gets no new jobs for now.")),
+            "interrupt": nullable(
+                word(Interrupt.values, "What a cancel does to a running picture.")
+            ),
+            **OPENING_TAKEN,
+            "wake_mac": nullable(
+                text(
+                    "The MAC address of its network card: a magic packet wakes it when"
+                    " a job waits for it. Empty: it is not woken.",
+                    maxLength=17,
+                )
+            ),
+            "wake_seconds": nullable(
+                whole("Wake it again after so many seconds at the earliest.", 30, 86400)
+            ),
+            "yield_below_mb": nullable(
+                whole(
+                    "Take no job while less GPU memory (MB) is free, or while somebody"
+                    " uses its own page; 0: only the latter; -1: never yield.",
+                    -1,
+                    1024 * 1024,
+                )
+            ),
+        },
+        required=[],
+        additionalProperties=True,
+    ),
+    {"pause": {"paused": True}, "describe": {"description": "RTX 4090 in the cellar"}},
+)
 
 OPERATIONS: Operations = {
     ("GET", "/api/v1/checkpoints"): _have(
@@ -189,20 +257,7 @@ OPERATIONS: Operations = {
         summary="Change a server.",
         description="Change what the body names; the rest stays. The alias can't be changed.",
         path=_PATH,
-        body=Body(
-            obj(
-                {
-                    **_FIELDS,
-                    "paused": nullable(flag("Whether it gets no new jobs for now.")),
-                    "interrupt": nullable(
-                        word(Interrupt.values, "What a cancel does to a running picture.")
-                    ),
-                },
-                required=[],
-                additionalProperties=True,
-            ),
-            {"pause": {"paused": True}, "describe": {"description": "RTX 4090 in the cellar"}},
-        ),
+        body=_CHANGES,
         answers={200: Answer("The server is changed.", *_changed("The server is changed."))},
         errors=("server_not_found", "already_exists", "job_operation_conflict"),
     ),
@@ -232,5 +287,23 @@ OPERATIONS: Operations = {
                 {"success": True, "servers": [_EXAMPLE_V2]},
             )
         },
+    ),
+    ("GET", "/api/v2/servers/{alias}"): Operation(
+        name="server",
+        tag="Servers",
+        summary="Show a server with what it is doing.",
+        path=_PATH,
+        answers={200: Answer("The server.", *_ONE)},
+        errors=("server_not_found",),
+    ),
+    ("PATCH", "/api/v2/servers/{alias}"): Operation(
+        name="change_server",
+        tag="Servers",
+        summary="Change a server, or its hours.",
+        description="Change what the body names; the rest stays. The alias can't be changed.",
+        path=_PATH,
+        body=Body(_CHANGES.shape, {**_CHANGES.examples, **OPENING_EXAMPLES}),
+        answers={200: Answer("The server is changed.", *_ONE)},
+        errors=("server_not_found", "already_exists", "job_operation_conflict"),
     ),
 }

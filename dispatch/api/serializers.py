@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Count
+from django.utils import timezone
 
 from dispatch.address import host_and_port
 from dispatch.models import Server
+from jobs.hours import opening_of, zone_of
 from jobs.models import Attempt, Job
+from mobilesd.http.times import rfc3339
 
 __all__ = ["emit_server", "emit_servers"]
 
@@ -30,6 +33,7 @@ def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
 
     `queue_length` counts the pending jobs that name the server or would be taken by it.
     """
+    now = timezone.now()
     busy = set(Attempt.objects.open().values_list("server_alias", flat=True))
     named: Counter[str] = Counter()
     free: Counter[str] = Counter()
@@ -50,7 +54,26 @@ def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
             "busy": server.alias in busy,
             "queue_length": named[server.alias] + free[server.app_type],
             "loaded_checkpoint": server.loaded_checkpoint or None,
-            "gpu": None,
+            "gpu": _gpu(server),
+            "wake_mac": server.wake_mac or None,
+            "wake_seconds": server.wake_seconds,
+            "woken_at": rfc3339(server.woken_at),
+            "yield_below_mb": server.yield_below_mb,
+            "yields_since": rfc3339(server.yields_since),
+            "yield_text": server.yield_text,
+            "hours": server.hours,
+            "time_zone": zone_of(server.time_zone).key,
+            "run_until": rfc3339(server.run_until),
+            "opens_at": None
+            if opening_of(server).is_open(now)
+            else rfc3339(opening_of(server).opens(now)),
+            "closes_at": rfc3339(opening_of(server).closes(now)),
         }
         for server in servers
     ]
+
+
+def _gpu(server: Server) -> dict[str, Any] | None:
+    if server.vram_total_mb is None:
+        return None
+    return {"total_mb": server.vram_total_mb, "free_mb": server.vram_free_mb}

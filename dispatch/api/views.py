@@ -9,13 +9,15 @@ from dispatch import services
 from dispatch.api.fields import read_fields, unknown_fields
 from dispatch.api.serializers import emit_server, emit_servers
 from dispatch.models import Server
+from jobs.hours import OPENING_FIELDS
 from mobilesd.errors import bad_field
 from mobilesd.http.views import ApiView, json_object
 
-__all__ = ["ServerV1", "ServersV1", "ServersV2"]
+__all__ = ["ServerV1", "ServerV2", "ServersV1", "ServersV2"]
 
 READ = "servers:read"
 CHANGE = "admin"
+_LATER = ("paused", "interrupt", "wake_mac", "wake_seconds", "yield_below_mb", *OPENING_FIELDS)
 
 
 def _changed(message: str, server: Server, body: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +27,17 @@ def _changed(message: str, server: Server, body: dict[str, Any]) -> dict[str, An
         "server": emit_server(server),
         **({"warnings": warnings} if warnings else {}),
     }
+
+
+def _edit(alias: str, body: dict[str, Any]) -> Server:
+    fields = read_fields(body)
+    if fields.pop("alias", alias) != alias:
+        raise bad_field(
+            "alias",
+            "can't be changed: jobs name the server by it.",
+            "Add a server with the new alias, and delete this one.",
+        )
+    return services.edit_server(alias, fields)
 
 
 class ServersV1(ApiView):
@@ -41,7 +54,7 @@ class ServersV1(ApiView):
         if "alias" not in fields:
             raise bad_field("alias", "is missing.", error="missing_required_field")
         fields.setdefault("url", "")  # refused there, with an example
-        for name in ("paused", "interrupt"):
+        for name in _LATER:
             if name in fields:
                 raise bad_field(name, "can be set once the server is there.", "Send it by PUT.")
         server = services.add_server(**fields)
@@ -58,14 +71,7 @@ class ServerV1(ApiView):
 
     def put(self, request: Request, alias: str) -> Response:
         body = json_object(request)
-        fields = read_fields(body)
-        if fields.pop("alias", alias) != alias:
-            raise bad_field(
-                "alias",
-                "can't be changed: jobs name the server by it.",
-                "Add a server with the new alias, and delete this one.",
-            )
-        server = services.edit_server(alias, fields)
+        server = _edit(alias, body)
         return Response(_changed("The server is changed.", server, body))
 
     def delete(self, request: Request, alias: str) -> Response:
@@ -81,3 +87,22 @@ class ServersV2(ApiView):
     def get(self, request: Request) -> Response:
         servers = list(Server.objects.order_by("alias"))
         return Response({"success": True, "servers": emit_servers(servers)})
+
+
+class ServerV2(ApiView):
+    """Show one server with what it is doing, or change what the body names."""
+
+    required_scopes = {"GET": READ, "PATCH": CHANGE}
+
+    def get(self, request: Request, alias: str) -> Response:
+        return Response(_state(services.find_server(alias)))
+
+    def patch(self, request: Request, alias: str) -> Response:
+        body = json_object(request)
+        changed = _state(_edit(alias, body))
+        warnings = unknown_fields(body)
+        return Response({**changed, **({"warnings": warnings} if warnings else {})})
+
+
+def _state(server: Server) -> dict[str, Any]:
+    return {"success": True, "server": emit_servers([server])[0]}

@@ -20,12 +20,14 @@ __all__ = [
     "Dispatcher",
     "ErrorClass",
     "LostAnswer",
+    "Memory",
     "NeverReached",
     "Order",
     "Picture",
     "Presence",
     "Probe",
     "Progress",
+    "Relief",
     "Request",
 ]
 
@@ -38,6 +40,8 @@ class ErrorClass(StrEnum):
     TRANSIENT = "transient"
     OUT_OF_MEMORY = "out_of_memory"
     POISONED = "poisoned"
+    STALLED = "stalled"
+    OURS = "ours"
 
 
 class BackendError(Exception):
@@ -180,6 +184,28 @@ class Progress:
     preview: bytes | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Relief:
+    """A measure against too little memory: the parameters after it, and what it is in words."""
+
+    params: Mapping[str, Any]
+    words: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of a backend's GPU; `own_mb` is what the backend itself holds of it."""
+
+    free_mb: int
+    total_mb: int
+    own_mb: int = 0
+
+    @property
+    def available_mb(self) -> int:
+        """Return what the backend can have as long as nobody else takes it."""
+        return self.free_mb + self.own_mb
+
+
 class Dispatcher(ABC):
     """Talks to one backend. Methods block; every one has a time limit but `run`.
 
@@ -199,6 +225,28 @@ class Dispatcher(ABC):
         The same sentences: who submits a job reads them at once, and each only once.
         """
         return ()
+
+    @classmethod
+    def relieve(
+        cls, params: Mapping[str, Any], step: int, inventory: ServerInventory | None
+    ) -> Relief | None:
+        """Return the parameters after the given step against too little memory.
+
+        Steps are counted from 1 and taken one after the other, each on what the one before left.
+        None where this step would change nothing. The seeds of the pictures stay what they are.
+        """
+        return None
+
+    def memory(self) -> Memory | None:
+        """Return how much GPU memory is free, or None if the backend can't say. Never raises."""
+        return None
+
+    def foreign_work(self) -> str:
+        """Say what others make there now, "" if nothing shows. Never raises.
+
+        Asked only while nothing of ours is there.
+        """
+        return ""
 
     @abstractmethod
     def probe(self, timeout: float = 5) -> Probe:

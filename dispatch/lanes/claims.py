@@ -3,20 +3,26 @@
 import logging
 import queue
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
-from dispatch.candidates import candidates_for, server_states
+from django.utils import timezone
+
+from dispatch.candidates import candidate_levels, may_start, server_states
 from dispatch.dispatchers.base import BackendError, Dispatcher, ErrorClass, Order, Request
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.inventory import ServerInventory, load
+from dispatch.lanes.memory import relieved
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.run import Run
 from dispatch.lease import Lease
 from dispatch.models import Server, Timing
-from dispatch.scheduling import Candidate, choose
+from dispatch.scheduling import Candidate, ServerState, choose
 from jobs import transitions
-from jobs.inputs import restore
-from jobs.models import Attempt, Job
+from jobs.inputs import OutputMissing, restore, with_outputs
+from jobs.models import Attempt, Job, QueueSettings
+from mobilesd.storage import has_room
 
 __all__ = ["Claimer"]
 
@@ -36,22 +42,30 @@ class Claimer:
         self._inventory: ServerInventory | None = None
         self._inventory_at = 0.0
 
-    def next_candidate(self, *, loaded: str = "") -> Candidate | None:
+    def next_candidate(self, *, loaded: str = "", behind: Run | None = None) -> Candidate | None:
         """Return the job that this server should take next, or None.
 
-        `loaded`: the checkpoint that will be loaded by then, while a run is still going.
+        `loaded`: the checkpoint that will be loaded by then, while a run is still going. `behind`
+        is that run: the hours must still be open when it ends.
         """
+        begins = timedelta(seconds=(behind.remaining() or 0.0) if behind else 0.0)
         server = Server.objects.filter(pk=self._lease.server_id).first()
         if server is None or not server.enabled or server.paused or not server.is_healthy:
             return None
-        candidates = candidates_for(server, loaded or server.loaded_checkpoint)
-        if not candidates:
+        if server.yields_since is not None or not has_room():
             return None
-        rivals = Server.objects.filter(enabled=True, app_type=server.app_type)
-        own, *others = server_states([server, *rivals.exclude(pk=server.pk)])
-        if loaded:
-            own = replace(own, loaded=loaded)
-        return choose(own, candidates, others).candidate
+        states: list[ServerState] = []
+        seen: list[Candidate] = []
+        for level in candidate_levels(server, loaded or server.loaded_checkpoint, begins):
+            if not states:
+                rivals = Server.objects.filter(enabled=True, app_type=server.app_type)
+                states = server_states([server, *rivals.exclude(pk=server.pk)])
+                if loaded:
+                    states[0] = replace(states[0], loaded=loaded)
+            seen += level
+            if (chosen := choose(states[0], seen, states[1:]).candidate) is not None:
+                return chosen
+        return None
 
     def start(
         self, candidate: Candidate, address: tuple[str, str, str], behind: Run | None
@@ -66,6 +80,8 @@ class Claimer:
             server = Server.objects.get(pk=self._lease.server_id)
             if not server.enabled or server.paused or server.address != address:
                 return None
+            if not may_start(server, QueueSettings.current(), timezone.now()):
+                return None
             if behind is not None and not Attempt.objects.open().filter(token=behind.token):
                 return None  # cancelled this moment: with company it could not be stopped
             attempt = transitions.claim(
@@ -76,7 +92,7 @@ class Claimer:
         run = Run(attempt)
         dispatcher = dispatcher_for(server)
         try:
-            request = self._prepare(server, attempt.job, dispatcher)
+            request, measures = self._prepare(server, attempt.job, dispatcher)
         except BackendError as error:
             self._settler.error(run, error)
             return None
@@ -84,6 +100,10 @@ class Claimer:
         self._expect(run, server, behind)
         with self._lease.fenced():
             marked = transitions.mark_submitted(run.token, lane=self._lease.token)
+            if marked and (measures or run.expected_seconds is not None):
+                Attempt.objects.filter(token=run.token).update(
+                    measures=list(measures), expected_seconds=run.expected_seconds
+                )
             if not marked:  # cancelled meanwhile, and never sent: nothing to clean up
                 transitions.clear(run.token)
         if not marked:
@@ -91,14 +111,25 @@ class Claimer:
         run.send(dispatcher, request, self._finished)
         return run
 
-    def _prepare(self, server: Server, job: Job, dispatcher: Dispatcher) -> Request:
+    def _prepare(
+        self, server: Server, job: Job, dispatcher: Dispatcher
+    ) -> tuple[Request, Sequence[str]]:
+        """Return the request, and in words what it does otherwise than asked for."""
         inventory = self.inventory(server)
         try:
-            params = restore(job.generation_params)
+            params, words = relieved(job, restore(with_outputs(job.generation_params)), inventory)
             order = Order(kind=job.kind, params=params, checkpoint=job.checkpoint)
-            return dispatcher.prepare(order, inventory)
+            request = dispatcher.prepare(order, inventory)
+            return replace(request, warnings=[*request.warnings, *words]), words
         except BackendError:
             raise
+        except OutputMissing as gone:
+            raise BackendError(
+                ErrorClass.PERMANENT,
+                "input_missing",
+                str(gone),
+                "Submit the job again with a picture that is there.",
+            ) from gone
         except OSError as error:
             raise BackendError(
                 ErrorClass.PERMANENT,

@@ -27,6 +27,8 @@ _FIELDS = (
     "sealed_password",
     "poisoned_by",
     "loaded_checkpoint",
+    "yield_below_mb",
+    "yields_since",
 )
 
 
@@ -45,6 +47,8 @@ class Glance:
     sealed_password: str
     poisoned_by: str
     loaded_checkpoint: str
+    yield_below_mb: int | None
+    yields_since: datetime | None
 
     @property
     def address(self) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ import time
 from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 
-from dispatch import standing, wake
+from dispatch import standing, wake, yielding
 from dispatch.candidates import candidates_for
 from dispatch.dispatchers.base import Answer, BackendError, Dispatcher, LostAnswer, NeverReached
 from dispatch.dispatchers.registry import dispatcher_for
@@ -17,12 +17,14 @@ from dispatch.lanes.doze import Glance, Watcher
 from dispatch.lanes.drain import store_late_answers
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.pace import Pace
+from dispatch.lanes.policy import stall_seconds
 from dispatch.lanes.recovery import adopt_all
 from dispatch.lanes.reporting import Reporter
-from dispatch.lanes.run import Run
+from dispatch.lanes.run import Run, about_run
 from dispatch.lease import Lease, LeaseLost, live_count
 from dispatch.models import Health, Interrupt, Server
 from dispatch.stopping import drain_requested, stop_requested
+from dispatch.wakefulness import Wakefulness
 from jobs.models import Attempt
 
 __all__ = ["Lane"]
@@ -47,6 +49,7 @@ class Lane:
         self._runs: list[Run] = []  # in the order in which they were sent
         self._recovered = False
         self._task_ids = True
+        self._wakefulness = Wakefulness(pace.awake)
         self._leftovers: frozenset[str] = frozenset()
         now = time.monotonic()
         self._ends_at = now + pace.budget
@@ -138,6 +141,23 @@ class Lane:
             return True
         return bool(self._runs) or not self._end_if_idle(glance)
 
+    def _notice_sleep(self) -> None:
+        """Begin to wait anew after a suspend: what passed meanwhile is nobody's fault.
+
+        Somebody may have taken the server; the fence of each write tells, and here at once.
+        """
+        jump = self._wakefulness.look()
+        if jump is None:
+            return
+        log.warning("lane of %s: %s", self._server.alias, jump.words)
+        if not self._lease.renew():
+            raise LeaseLost
+        for run in self._runs:
+            run.woke()
+        self._idle_since = time.monotonic()
+        self._choose_at = 0.0
+        self._watcher.forget()
+
     def _await_something(self) -> None:
         """Wait for an answer, at most until the next look is due."""
         if self._runs:
@@ -148,7 +168,9 @@ class Lane:
         try:
             run = self._finished.get(timeout=wait)
         except queue.Empty:
+            self._notice_sleep()
             return
+        self._notice_sleep()
         try:
             self._settle(run)
         except (OperationalError, InterfaceError):
@@ -195,6 +217,7 @@ class Lane:
         self._polled_at = now
         self._poll(head, glance)
 
+    @about_run
     def _poll(self, run: Run, glance: Glance) -> None:
         preview = self._reporter.wants_preview(glance.watched_until) and not run.closed
         progress = self._backend.progress(run.token, preview=preview, task_ids=self._task_ids)
@@ -204,7 +227,11 @@ class Lane:
             self._stop_cancelled(run, glance)
         elif run.progress.active:
             self._reporter.report(run, glance.watched_until)
-        if time.monotonic() - run.last_moved >= self._pace.stall and not run.stalled:
+        self._notice_sleep()
+        patience = stall_seconds(
+            run.expected_seconds, longest=self._pace.stall, floor=self._pace.stall_floor
+        )
+        if time.monotonic() - run.last_moved >= patience and not run.stalled:
             run.stalled = True
             run.abandon()
             run.become_orphan(
@@ -230,6 +257,7 @@ class Lane:
         run.interrupted_by_us = True
         self._backend.interrupt()
 
+    @about_run
     def _look_for(self, run: Run) -> None:
         presence = self._backend.presence(run.token, task_ids=self._task_ids)
         if run.is_gone(presence, self._pace):
@@ -237,6 +265,7 @@ class Lane:
             self._drop(run)
             self._greet()
 
+    @about_run
     def _settle(self, run: Run) -> None:
         """Act on the answer of a run, whatever it is."""
         result = run.result
@@ -249,7 +278,8 @@ class Lane:
         if isinstance(result, BackendError):
             self._settler.error(run, result)
         elif isinstance(result, NeverReached):
-            self._settler.never_reached(run, result)
+            waking = self._wakefulness.woke_within(self._pace.waking)
+            self._settler.never_reached(run, result, waking=waking)
         elif run.closed:
             self._settler.clear(run)
         elif isinstance(result, Answer):
@@ -272,8 +302,12 @@ class Lane:
             standing.note_success(self._lease.server_id, answer.checkpoint, version)
             if run.active_since is None:
                 return
+            Attempt.objects.filter(token=run.token).update(**run.phases())
             name = answer.checkpoint
             sampling = run.sampling_since or run.active_since
+            if run.expected_seconds is not None:
+                real = now - run.active_since
+                standing.learn_forecast(self._lease.server_id, name, run.expected_seconds, real)
             # The load is what passes between begin and first step; a plain run has none.
             if run.loads_model and run.sampling_since is not None:
                 standing.learn_load(self._lease.server_id, name, sampling - run.active_since)
@@ -307,16 +341,24 @@ class Lane:
             return not self._runs  # no hand-over to a server that may be broken (rule 19)
         if not self._runs:
             return True
+        if glance.yield_below_mb is not None:
+            return False  # at each picture's end it is somebody else's turn, if they want it
         return len(self._runs) == 1 and self._runs[0].near_its_end(self._pace)
 
     def _start_next(self, glance: Glance) -> bool:
         if not self._runs and glance.address != self._address:
             self._connect_anew()
+        if glance.yields_since is not None and self._gives_way(glance):
+            return False
         loaded = self._runs[-1].checkpoint if self._runs else ""
-        candidate = self._claimer.next_candidate(loaded=loaded)
+        candidate = self._claimer.next_candidate(
+            loaded=loaded, behind=self._runs[-1] if self._runs else None
+        )
         if candidate is None:
             # Asked again when something changes, or when a time may have come.
             self._choose_at = time.monotonic() + self._pace.recheck
+            return False
+        if glance.yields_since is None and self._gives_way(glance):
             return False
         if glance.poisoned_by and not self._heal(glance, candidate.checkpoint):
             return False
@@ -329,6 +371,20 @@ class Lane:
         self._runs.append(run)
         self._polled_at = time.monotonic()
         return True
+
+    def _gives_way(self, glance: Glance) -> bool:
+        """Look whether others need the GPU now (only where the server's owner wants that)."""
+        if glance.yield_below_mb is None:
+            return False
+        reason = yielding.reason_to_yield(
+            glance.yield_below_mb, self._backend.memory(), self._backend.foreign_work()
+        )
+        with self._lease.fenced():
+            yielding.note(self._lease.server_id, reason)
+        self._watcher.forget()
+        if reason:
+            self._choose_at = time.monotonic() + self._pace.yield_look
+        return bool(reason)
 
     def _heal(self, glance: Glance, preferred: str) -> bool:
         """Mend a poisoned server by a tiny job with another checkpoint, or set it aside."""

@@ -4,14 +4,15 @@ Positive results are fenced by the attempt's token, negative ones by the lease (
 """
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
-from random import uniform
 
 from django.utils import timezone
 
 from dispatch import standing
-from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, NeverReached
-from dispatch.lanes import store
+from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, LostAnswer, NeverReached
+from dispatch.lanes import memory, store
+from dispatch.lanes.policy import RULES, Then, backoff_seconds
 from dispatch.lanes.run import Run
 from dispatch.lease import Lease
 from dispatch.models import Server
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # As many attempts that ended this way one after another, and the job is to blame (design §5).
 IN_A_ROW = 5
+# After a suspend the network needs a while.
+_WAKING_SECONDS = 5
 
 _TOO_OFTEN = {
     Outcome.LOST: Trouble(
@@ -48,6 +51,12 @@ _TOO_OFTEN = {
 
 def _trouble(error: BackendError) -> Trouble:
     return Trouble(error.code, error.message, error.hint, error.error_class)
+
+
+def _lost_trouble(lost: LostAnswer) -> Trouble:
+    stalled = lost.code == Outcome.STALLED
+    error_class = ErrorClass.STALLED if stalled else ErrorClass.TRANSIENT
+    return Trouble(lost.code, lost.message, lost.hint, error_class)
 
 
 class Settler:
@@ -81,7 +90,7 @@ class Settler:
             "storage_failed",
             f"The picture could not be saved: {error.strerror or type(error).__name__}.",
             "Make room on MobileSD's disk, and check that its data folder can be written to.",
-            ErrorClass.TRANSIENT,
+            ErrorClass.OURS,
         )
         log.error("attempt %s: %s", run.token, error)
         with self._lease.fenced():
@@ -120,29 +129,47 @@ class Settler:
                 )
             if attempt is None:
                 transitions.clear(run.token)
-            elif error.error_class is ErrorClass.PERMANENT:
-                transitions.fail(attempt, _trouble(error))
-            elif error.error_class is ErrorClass.POISONED:
-                transitions.requeue(attempt, trouble=_trouble(error))
-            elif error.error_class is ErrorClass.ELSEWHERE:
-                self._elsewhere(attempt, error)
-            elif error.error_class is ErrorClass.OUT_OF_MEMORY:
-                self._out_of_memory(attempt, error)
             else:
-                self._again(attempt, _trouble(error))
-                standing.note_failure(self._lease.server_id)
+                self._act(attempt, error)
 
-    def never_reached(self, run: Run, error: NeverReached) -> None:
-        """Queue the job again, uncounted: the request surely did not get there."""
+    def _act(self, attempt: Attempt, error: BackendError) -> None:
+        rule = RULES[error.error_class]
+        if rule.then is Then.FAIL:
+            transitions.fail(attempt, _trouble(error))
+        elif rule.then is Then.AT_ONCE:
+            transitions.requeue(attempt, trouble=_trouble(error), counted=rule.counts)
+        elif rule.then is Then.ELSEWHERE:
+            self._elsewhere(attempt, error)
+        elif rule.then is Then.LADDER:
+            self._with_less_memory(attempt, error)
+        else:
+            self._again(attempt, _trouble(error))
+        if rule.blames_server:
+            standing.note_failure(self._lease.server_id)
+
+    def never_reached(self, run: Run, error: NeverReached, *, waking: bool = False) -> None:
+        """Queue the job again, uncounted: the request surely did not get there.
+
+        `waking`: this machine slept until a moment ago, and its network may not be back yet; the
+        server is not to blame.
+        """
         with self._lease.fenced():
             attempt = transitions.end_attempt(
-                run.token, outcome=Outcome.NEVER_REACHED, lane=self._lease.token
+                run.token,
+                outcome=Outcome.NEVER_REACHED,
+                lane=self._lease.token,
+                trouble=Trouble(
+                    Outcome.NEVER_REACHED.value,
+                    error.message,
+                    "The job waits until the server answers again, or goes to another one.",
+                ),
             )
             if attempt is None:
                 transitions.clear(run.token)
             else:
-                transitions.requeue(attempt)
-            standing.set_health(self._lease.server_id, error.health, error.message)
+                transitions.requeue(attempt, retry_at=_soon() if waking else None)
+            if not waking:
+                standing.set_health(self._lease.server_id, error.health, error.message)
 
     def unsent(self, attempt: Attempt) -> None:
         """Queue the job of an attempt that was never sent; its owner is gone (rule 8)."""
@@ -158,13 +185,15 @@ class Settler:
             return
         lost = run.lost
         if lost is not None and lost.code:
-            self._gone_with_trouble(run, Trouble(lost.code, lost.message, lost.hint, "transient"))
+            self._gone_with_trouble(run, _lost_trouble(lost))
         elif run.handed_over:
             # Whatever ended the server or us, it was not this one, and it takes no blame for it:
             # else the job behind one that kills would fail with it.
             self._back_uncounted(
                 run, Outcome.NEVER_REACHED, "The connection broke before its turn came."
             )
+        elif run.slept:
+            self._back_uncounted(run, Outcome.LOST, "It broke off while this machine slept.")
         elif run.adopted:
             self._back_uncounted(run, Outcome.LOST, "Its answer was lost when MobileSD ended.")
         else:
@@ -230,11 +259,19 @@ class Settler:
         else:
             transitions.fail(attempt, _trouble(error))
 
-    def _out_of_memory(self, attempt: Attempt, error: BackendError) -> None:
-        if self._others(attempt):
-            self._elsewhere(attempt, error)
-        else:
-            self._again(attempt, _trouble(error))
+    def _with_less_memory(self, attempt: Attempt, error: BackendError) -> None:
+        """Take the next step down the ladder, or the job to a bigger server, or fail it."""
+        job = attempt.job
+        step = memory.next_step(job, self._alias)
+        if step is not None:
+            transitions.requeue(attempt, trouble=_trouble(error), memory_step=step[0])
+            return
+        smaller = memory.not_bigger(job, self._alias)
+        if smaller is not None:
+            transitions.requeue(attempt, trouble=_trouble(error), avoid_server=smaller)
+            return
+        tried = " It was tried with less memory before." if job.memory_step else ""
+        transitions.fail(attempt, replace(_trouble(error), message=f"{error.message}{tried}"))
 
     @staticmethod
     def _again(attempt: Attempt, trouble: Trouble) -> None:
@@ -247,5 +284,8 @@ class Settler:
 
 def _retry_at(made: int) -> datetime:
     """Return when to try again: 5 s, 20 s, 80 s …, spread so that not all come back at once."""
-    seconds = min(5 * 4 ** (made - 1), 600) * uniform(0.8, 1.2)
-    return timezone.now() + timedelta(seconds=seconds)
+    return timezone.now() + timedelta(seconds=backoff_seconds(made))
+
+
+def _soon() -> datetime:
+    return timezone.now() + timedelta(seconds=_WAKING_SECONDS)

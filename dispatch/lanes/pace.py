@@ -29,9 +29,17 @@ class Pace:
     grace: float = 5.0
     # A backend that does not answer at all is given up after this long (rule 4).
     patience: float = 600.0
-    # Model loads and VAE decodes show nothing, so this must be long (protocol §5).
+    # Model loads and VAE decodes show nothing, so this must be long (protocol §5); where a run's
+    # duration was learned, several times that is enough, but never less than the floor.
     stall: float = 900.0
+    stall_floor: float = 300.0
     stop_check: float = 0.2
+    # How often a server that gives way to others is looked at.
+    yield_look: float = 10.0
+    # A turn that takes longer than this: the process or the machine stood still.
+    awake: float = 30.0
+    # So long after that a network may not be back yet.
+    waking: float = 30.0
     # After a failure of our own database, before it is asked again.
     breath: float = 0.5
 

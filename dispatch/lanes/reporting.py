@@ -12,7 +12,7 @@ from django.utils import timezone
 from dispatch.lanes.run import Run
 from dispatch.lease import Lease
 from jobs import events, transitions
-from jobs.models import JobProgress
+from jobs.models import Attempt, JobProgress
 
 __all__ = ["Reporter"]
 
@@ -30,6 +30,7 @@ class Reporter:
         self._seq = 0
         self._row_at = self._live_at = self._preview_at = 0.0
         self._shown: tuple[float, str] = (-1.0, "")
+        self._phases: frozenset[str] = frozenset()
 
     def wants_preview(self, watched_until: datetime | None) -> bool:
         """Tell whether to ask for a preview: it costs GPU time, so only while somebody looks."""
@@ -42,6 +43,7 @@ class Reporter:
             self._token, self._seq = run.token, 0
             self._row_at = self._live_at = self._preview_at = 0.0
             self._shown = (-1.0, "")
+            self._phases = frozenset()
         watched = _watched(watched_until)
         row_due = now - self._row_at >= ROW_SECONDS
         changed = self._shown != (run.progress.fraction, run.progress.text)
@@ -57,6 +59,7 @@ class Reporter:
                 return
             if row_due:
                 self._write_row(run)
+                self._write_phases(run)
                 self._row_at = now
             if live_due:
                 self._emit_progress(run)
@@ -77,6 +80,13 @@ class Reporter:
                 "updated_at": timezone.now(),
             },
         )
+
+    def _write_phases(self, run: Run) -> None:
+        """Keep when it began and made its first step, once each: the job's page tells them."""
+        phases = run.phases()
+        if new := {name: at for name, at in phases.items() if name not in self._phases}:
+            Attempt.objects.filter(token=run.token).update(**new)
+            self._phases = frozenset(phases)
 
     def _emit_progress(self, run: Run) -> None:
         events.emit_live(

@@ -4,7 +4,14 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any
 from uuid import UUID
+
+from django.utils import timezone
 
 from dispatch.candidates import work_units
 from dispatch.dispatchers.base import (
@@ -19,8 +26,9 @@ from dispatch.dispatchers.base import (
 )
 from dispatch.lanes.pace import Pace
 from jobs.models import Attempt, Job
+from mobilesd.logs import bind
 
-__all__ = ["Result", "Run"]
+__all__ = ["Result", "Run", "about_run"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +50,7 @@ class Run:
         self.lost: LostAnswer | None = None
         self.stalled = False
         self.tainted = False
+        self.slept = False  # this machine stood still while it was under way
         self.interrupted_by_us = False
         self.handed_over = False  # and its turn has not come, as far as anybody knows
         self.result: Result | None = None
@@ -70,6 +79,15 @@ class Run:
         """Return the job's size, in steps on a megapixel."""
         return work_units(self.job.generation_params)
 
+    def about(self) -> AbstractContextManager[None]:
+        """Name this run in all lines that are logged inside, those of the backend calls as well."""
+        return bind(
+            request_id=self.job.request_id,
+            job=self.attempt.job_id,
+            attempt=self.token,
+            server=self.attempt.server_alias,
+        )
+
     def send(
         self, dispatcher: Dispatcher, request: Request, finished: "queue.SimpleQueue[Run]"
     ) -> None:
@@ -79,7 +97,8 @@ class Run:
 
         def work() -> None:
             try:
-                self.result = dispatcher.run(request, self.token)
+                with self.about():
+                    self.result = dispatcher.run(request, self.token)
             except (BackendError, NeverReached, LostAnswer) as error:
                 self.result = error
             except Exception:
@@ -100,6 +119,12 @@ class Run:
         self.orphan = True
         self.lost = lost
         self.since = self._known_until = time.monotonic()
+        self._gone_since = None
+
+    def woke(self) -> None:
+        """Begin all waiting anew: the time that passed while this machine slept counts nothing."""
+        self.slept = True
+        self.last_moved = self.since = self._known_until = time.monotonic()
         self._gone_since = None
 
     def moved(self, progress: Progress) -> None:
@@ -148,6 +173,16 @@ class Run:
             return now - self.since >= pace.patience * 6
         return now - self._known_until >= pace.patience
 
+    def phases(self) -> dict[str, datetime]:
+        """Return what its row should say of when the backend began and made the first step."""
+        moments = {"began_at": self.active_since, "first_step_at": self.sampling_since}
+        now, clock = timezone.now(), time.monotonic()
+        return {
+            name: now - timedelta(seconds=clock - moment)
+            for name, moment in moments.items()
+            if moment is not None
+        }
+
     def remaining(self) -> float | None:
         """Return the expected seconds to the end: the backend's own figure, else the learned."""
         if self.progress.eta is not None:
@@ -166,3 +201,14 @@ class Run:
         if left is None:
             return time.monotonic() - self.sampling_since >= pace.blind_lead
         return left <= pace.prefetch_lead
+
+
+def about_run(method: Callable[..., None]) -> Callable[..., None]:
+    """Let a lane's method, whose first argument is a run, log about that run."""
+
+    @wraps(method)
+    def named(self: Any, run: Run, *arguments: Any) -> None:
+        with run.about():
+            method(self, run, *arguments)
+
+    return named

@@ -12,7 +12,8 @@ from django.utils import timezone
 from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, Picture
 from gallery.files import image_store
 from gallery.models import Image
-from jobs import events, transitions
+from jobs import events, journal, transitions
+from jobs.checksums import IMAGE, of_row
 from jobs.models import Attempt, Job
 from jobs.pictures import PictureInfo, inspect
 from mobilesd.storage import StoredFile
@@ -98,6 +99,9 @@ def _insert(attempt: Attempt, stored: StoredAnswer, *, rejected: bool) -> list[I
                 created_at=now,
             )
         )
+    for image in images:
+        image.checksum = of_row(image, IMAGE)
+    journal.add([{"image": journal.record_of(image)} for image in images])
     return Image.objects.bulk_create(images)
 
 

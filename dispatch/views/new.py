@@ -16,10 +16,13 @@ from dispatch.inventory import Listed, merged
 from dispatch.models import Server
 from gallery.models import Image
 from jobs import services
+from jobs.services import presets
 from mobilesd.errors import NotFound, Problem
 from mobilesd.http.pages import go_to
 
-__all__ = ["new"]
+__all__ = ["choices", "new"]
+
+_PRESETS = 500
 
 
 @login_required
@@ -42,6 +45,8 @@ def _prefilled(request: HttpRequest) -> tuple[Typed, bool]:
     if job_id := request.GET.get("from"):
         job = services.find(_id(job_id), actor)
         return Typed.of_job(job, same_seed=request.GET.get("seed") != "new"), True
+    if preset_id := request.GET.get("preset"):
+        return Typed.of_preset(presets.find(_id(preset_id), actor)), False
     if image_id := request.GET.get("init"):
         image = Image.objects.visible_to(actor).filter(pk=_id(image_id)).first()
         if image is None:
@@ -91,15 +96,16 @@ def _show(
         "errors": errors or {},
         "once": uuid.uuid4().hex,
         "servers": servers,
-        "checkpoints": _choices(have.checkpoints, typed.values.get("checkpoint", ""), servers),
-        "loras": _choices(have.loras, "", servers),
-        "samplers": _choices(have.samplers, typed.values.get("sampler", ""), servers),
-        "schedulers": _choices(have.schedulers, typed.values.get("scheduler", ""), servers),
+        "presets": presets.visible(Actor.of_user(request.user)).order_by("name")[:_PRESETS],
+        "checkpoints": choices(have.checkpoints, typed.values.get("checkpoint", ""), servers),
+        "loras": choices(have.loras, "", servers),
+        "samplers": choices(have.samplers, typed.values.get("sampler", ""), servers),
+        "schedulers": choices(have.schedulers, typed.values.get("scheduler", ""), servers),
     }
     return render(request, "dispatch/new.html", context, status=status)
 
 
-def _choices(listed: Any, chosen: str, servers: list[Server]) -> list[dict[str, str]]:
+def choices(listed: Any, chosen: str, servers: list[Server]) -> list[dict[str, str]]:
     """Return what to choose from; `only` names the servers when not all of them have it."""
     entries: list[Listed] = list(listed)
     found = [

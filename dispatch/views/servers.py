@@ -69,6 +69,11 @@ def _standing_in_words(server: Server) -> dict[str, str]:
     tones = {Health.HEALTHY: "good", Health.UNKNOWN: "off", Health.STARTING: "warn"}
     tone = tones.get(Health(server.health), "bad")
     words = Health(server.health).label
+    if server.yields_since is not None and server.is_healthy and not server.paused:
+        return {"tone": "warn", "words": "Gives way to others", "why": server.yield_text}
+    if server.wake_text and server.health == Health.OFFLINE and not server.paused:
+        why = f"{server.health_text} {server.wake_text}".strip()
+        return {"tone": tone, "words": words, "why": why}
     if server.paused:
         return {
             "tone": "warn",
@@ -115,6 +120,11 @@ def edit(request: HttpRequest, alias: str) -> HttpResponse:
         changes["password"] = ""
     elif request.POST.get("password"):
         changes["password"] = request.POST["password"]
+    changes["wake_mac"] = typed["wake_mac"]
+    changes["wake_seconds"] = _number(typed["wake_seconds"]) if typed["wake_mac"] else None
+    changes["yield_below_mb"] = _number(typed["yield_below_mb"]) if typed["yields"] else None
+    if changes["wake_seconds"] is None:
+        del changes["wake_seconds"]
     try:
         services.edit_server(alias, changes)
     except Problem as problem:
@@ -161,12 +171,26 @@ def delete(request: HttpRequest, alias: str) -> HttpResponse:
 
 def _of(server: Server) -> dict[str, str]:
     names = ("alias", "url", "app_type", "description", "username", "interrupt")
-    return {name: str(getattr(server, name)) for name in names}
+    return {
+        **{name: str(getattr(server, name)) for name in names},
+        "wake_mac": server.wake_mac,
+        "wake_seconds": str(server.wake_seconds),
+        "yields": "1" if server.yield_below_mb is not None else "",
+        "yield_below_mb": str(server.yield_below_mb or 0),
+    }
 
 
 def _typed(request: HttpRequest) -> dict[str, str]:
-    names = ("alias", "url", "app_type", "description", "username", "interrupt")
+    names = (
+        *("alias", "url", "app_type", "description", "username", "interrupt"),
+        *("wake_mac", "wake_seconds", "yields", "yield_below_mb"),
+    )
     return {name: request.POST.get(name, "").strip() for name in names}
+
+
+def _number(text: str) -> int | str:
+    """Return a typed number, or what was typed: the service says what is wrong with it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _form(

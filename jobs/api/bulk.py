@@ -13,16 +13,22 @@ from apikeys.limits import Bucket, charge_jobs
 from apikeys.middleware import tell_source
 from jobs import services
 from jobs.api.orders import kind_of, read_order
+from jobs.ports import Result
+from jobs.services import undo
 from jobs.services.variations import MAX_JOBS, SeedVariation, Variations, read_variations
 from mobilesd.errors import bad_field
 from mobilesd.http.times import rfc3339
 from mobilesd.http.views import ApiView, json_object
 
-__all__ = ["BulkCancelV2", "BulkStatusV2", "BulkV2", "read_bulk"]
+__all__ = ["BulkCancelV2", "BulkStatusV2", "BulkV2", "NodV2", "read_bulk"]
 
 READ = "jobs:read"
 WRITE = "jobs:write"
-_OWN = ("bulk_quantity", "seed_variation", "base_seed", "variations")
+_OWN = (
+    *("bulk_quantity", "seed_variation", "base_seed", "variations"),
+    *("checkpoints_in", "expand_alternatives", "run_first", "batch_name"),
+)
+_MAKES_MANY = ("bulk_quantity", "variations", "checkpoints_in", "expand_alternatives")
 
 
 class BulkV2(ApiView):
@@ -38,10 +44,11 @@ class BulkV2(ApiView):
     rate_bucket = Bucket.SUBMISSIONS
 
     def post(self, request: Request) -> Response:
-        bulk = read_bulk(json_object(request))
+        bulk, actor = read_bulk(json_object(request)), Actor.of_request(request)
         tell_source(request, bulk.order.source_info)
+        bulk = services.expanded(bulk, actor)
         charge_jobs(request, min(bulk.total, MAX_JOBS))
-        done = services.submit_bulk(bulk, Actor.of_request(request))
+        done = services.submit_bulk(bulk, actor)
         return Response(_submission(done), status=202 if done.created else 200)
 
 
@@ -61,8 +68,36 @@ class BulkStatusV2(ApiView):
                 "counts": stands.counts,
                 "deleted": stands.deleted,
                 "finished": stands.finished,
+                "held": stands.held,
+                "results": [_shown(job_id, result) for job_id, result in stands.results],
+                "batch_name": batch.name or None,
+                "run_first": batch.run_first,
+                "nodded_timestamp": rfc3339(batch.nodded_at),
                 "seed_variation": batch.seed_variation or None,
                 "creation_timestamp": rfc3339(batch.created_at),
+            }
+        )
+
+
+class NodV2(ApiView):
+    """Let the held jobs of a bulk order run (`{"go": true}`), or cancel them."""
+
+    required_scopes = {"POST": WRITE}
+
+    def post(self, request: Request, batch_id: UUID) -> Response:
+        actor = Actor.of_request(request)
+        services.find_batch(batch_id, actor)
+        body = json_object(request)
+        if "go" not in body:
+            raise bad_field("go", "is missing.", error="missing_required_field")
+        go = _flag(body, "go")
+        done = services.nod(batch_id, actor, go=go)
+        return Response(
+            {
+                "success": True,
+                "released": done.count if go else 0,
+                "cancelled": 0 if go else done.count,
+                "undo": undo.shown(done.undo),
             }
         )
 
@@ -73,13 +108,13 @@ class BulkCancelV2(ApiView):
     required_scopes = {"POST": WRITE}
 
     def post(self, request: Request, batch_id: UUID) -> Response:
-        cancelled = services.cancel_batch(batch_id, Actor.of_request(request))
-        return Response({"success": True, "cancelled": cancelled})
+        done = services.cancel_batch(batch_id, Actor.of_request(request))
+        return Response({"success": True, "cancelled": done.count, "undo": undo.shown(done.undo)})
 
 
 def read_bulk(body: Mapping[str, Any]) -> services.BulkOrder:
     """Read the body of a bulk order; raise InvalidInput that names the field."""
-    if "bulk_quantity" not in body and "variations" not in body:
+    if not any(name in body for name in _MAKES_MANY):
         raise bad_field(
             "bulk_quantity",
             "is missing.",
@@ -102,7 +137,25 @@ def read_bulk(body: Mapping[str, Any]) -> services.BulkOrder:
         seed_variation=variation,
         base_seed=_whole(body, "base_seed") if "base_seed" in body else None,
         variations=variations,
+        checkpoints_in=_text(body, "checkpoints_in") if "checkpoints_in" in body else None,
+        expand_alternatives=_flag(body, "expand_alternatives"),
+        run_first=_whole(body, "run_first") if "run_first" in body else None,
+        name=_text(body, "batch_name").strip(),
     )
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name, "")
+    if not isinstance(value, str):
+        raise bad_field(name, f"must be a text, not {kind_of(value)}.")
+    return value
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise bad_field(name, f"must be true or false, not {kind_of(value)}.")
+    return value
 
 
 def _whole(body: Mapping[str, Any], name: str) -> int:
@@ -110,6 +163,14 @@ def _whole(body: Mapping[str, Any], name: str) -> int:
     if type(value) is not int:
         raise bad_field(name, f"must be a whole number, not {kind_of(value)}.")
     return value
+
+
+def _shown(job_id: UUID, result: Result) -> dict[str, Any]:
+    return {
+        "mobilesd_job_id": str(job_id),
+        "image_ids": list(result.image_ids),
+        "thumbnail_urls": list(result.thumbnail_urls),
+    }
 
 
 def _submission(done: services.BatchSubmission) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Changing a job over REST: cancel, retry, move, patch, delete."""
+"""Changing a job over REST: cancel, retry, duplicate, move, patch, delete."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,13 +8,26 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
+from apikeys.limits import Bucket
 from jobs import services
+from jobs.api.generate import submission, submitted
 from jobs.api.orders import kind_of, read_patch
 from jobs.api.serializers import emit_job
+from jobs.services import undo
+from jobs.services.changes import Seed
 from mobilesd.errors import InvalidInput, bad_field
 from mobilesd.http.views import ApiView, json_object
 
-__all__ = ["CancelV1", "CancelV2", "JobV1", "JobV2", "MoveV2", "RetryV2"]
+__all__ = [
+    "CancelV1",
+    "CancelV2",
+    "DuplicateV2",
+    "JobV1",
+    "JobV2",
+    "MoveV2",
+    "RetryV2",
+    "read_goal",
+]
 
 WRITE = "jobs:write"
 _GOALS = ("before", "after", "to")
@@ -26,30 +39,108 @@ class CancelV1(ApiView):
     required_scopes = {"POST": WRITE}
 
     def post(self, request: Request, job_id: UUID) -> Response:
-        job = services.cancel(job_id, Actor.of_request(request))
-        return Response({"message": "The job is cancelled.", "job": emit_job(job)})
+        done = services.cancel(job_id, Actor.of_request(request))
+        return Response({"message": "The job is cancelled.", "job": emit_job(done.job)})
 
 
 class CancelV2(ApiView):
-    """Cancel a job that waits or runs."""
+    """Cancel a job that waits or runs; `also` names the jobs that fail with it.
+
+    With `?dry_run=1` nothing is changed, and `also` names those that would.
+    """
 
     required_scopes = {"POST": WRITE}
 
     def post(self, request: Request, job_id: UUID) -> Response:
-        job = services.cancel(job_id, Actor.of_request(request))
-        return Response({"success": True, "message": "The job is cancelled.", "job": emit_job(job)})
+        actor = Actor.of_request(request)
+        job = services.find(job_id, actor)
+        also = services.also_taken([job_id], actor)
+        if _dry_run(request):
+            return _gone("Nothing is changed.", services.Changed(job, None), also)
+        return _gone("The job is cancelled.", services.cancel(job_id, actor), also)
+
+
+def _dry_run(request: Request) -> bool:
+    text = request.query_params.get("dry_run", "false").lower()
+    if text not in ("1", "true", "0", "false"):
+        raise bad_field("dry_run", "must be 1 or 0.")
+    return text in ("1", "true")
+
+
+def _gone(message: str, done: services.Changed, also: Sequence[UUID]) -> Response:
+    return Response(
+        {
+            "success": True,
+            "message": message,
+            "job": emit_job(done.job),
+            "also": [str(job_id) for job_id in also],
+            "undo": undo.shown(done.undo),
+        }
+    )
 
 
 class RetryV2(ApiView):
-    """Queue a failed or cancelled job again."""
+    """Queue a failed or cancelled job again, with its seed (`{"seed": "same"}`) or a new one.
+
+    `{"dependents": true}` queues those again as well that failed because of it; without it they
+    are only named, in `dependents`.
+    """
 
     required_scopes = {"POST": WRITE}
 
     def post(self, request: Request, job_id: UUID) -> Response:
-        job = services.retry(job_id, Actor.of_request(request))
+        actor = Actor.of_request(request)
+        services.find(job_id, actor)  # what is not there comes before what is wrong with a body
+        body = _known(json_object(request), ("seed", "dependents"))
+        together = body.get("dependents", False)
+        if not isinstance(together, bool):
+            raise bad_field("dependents", f"must be true or false, not {kind_of(together)}.")
+        if together:
+            job, others = services.retry_together(job_id, actor, seed=_seed(body))
+        else:
+            job = services.retry(job_id, actor, seed=_seed(body))
+            others = services.failed_with([job_id], actor)
         return Response(
-            {"success": True, "message": "The job is queued again.", "job": emit_job(job)}
+            {
+                "success": True,
+                "message": "The job is queued again.",
+                "job": emit_job(job),
+                "dependents": [str(other) for other in others],
+            }
         )
+
+
+class DuplicateV2(ApiView):
+    """Submit what a job asks for once more, as a job of its own."""
+
+    required_scopes = {"POST": WRITE}
+    rate_bucket = Bucket.SUBMISSIONS
+
+    def post(self, request: Request, job_id: UUID) -> Response:
+        actor = Actor.of_request(request)
+        services.find(job_id, actor)
+        body = _known(json_object(request), ("seed", "idempotency_key"))
+        key = body.get("idempotency_key", "")
+        if not isinstance(key, str):
+            raise bad_field("idempotency_key", f"must be a text, not {kind_of(key)}.")
+        done = services.duplicate(job_id, actor, seed=_seed(body), idempotency_key=key)
+        return Response(submission(done), status=submitted(done))
+
+
+def _known(body: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+    for name in body:
+        if name not in names:
+            raise bad_field(
+                name[:60], "is not a field of this request.", error="unsupported_parameter"
+            )
+    return body
+
+
+def _seed(body: Mapping[str, Any]) -> Seed:
+    seed = body.get("seed", "same")
+    if seed not in ("same", "new"):
+        raise bad_field("seed", "must be same or new.")
+    return "new" if seed == "new" else "same"
 
 
 class MoveV2(ApiView):
@@ -64,11 +155,12 @@ class MoveV2(ApiView):
     def post(self, request: Request, job_id: UUID) -> Response:
         actor = Actor.of_request(request)
         services.find(job_id, actor)  # what is not there comes before what is wrong with a body
-        job = services.move(job_id, _read_goal(json_object(request)), actor)
+        job = services.move(job_id, read_goal(json_object(request)), actor)
         return Response({"success": True, "message": "The job is moved.", "job": emit_job(job)})
 
 
-def _read_goal(body: Mapping[str, Any]) -> services.Goal:
+def read_goal(body: Mapping[str, Any]) -> services.Goal:
+    """Read `{"before": id}`, `{"after": id}` or `{"to": "top" | "bottom"}`."""
     for name in body:
         if name not in _GOALS:
             raise bad_field(
@@ -125,5 +217,7 @@ class JobV2(ApiView):
         return Response({"success": True, "message": "The job is changed.", "job": emit_job(job)})
 
     def delete(self, request: Request, job_id: UUID) -> Response:
-        job = services.delete(job_id, Actor.of_request(request))
-        return Response({"success": True, "message": "The job is deleted.", "job": emit_job(job)})
+        actor = Actor.of_request(request)
+        services.find(job_id, actor)
+        also = services.also_taken([job_id], actor)
+        return _gone("The job is deleted.", services.delete(job_id, actor), also)

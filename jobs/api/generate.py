@@ -14,7 +14,7 @@ from jobs.ports import ports
 from mobilesd.http.times import rfc3339
 from mobilesd.http.views import ApiView, json_object
 
-__all__ = ["GenerateV1", "GenerateV2"]
+__all__ = ["GenerateV1", "GenerateV2", "submission", "submitted"]
 
 WRITE = "jobs:write"
 
@@ -31,7 +31,7 @@ class GenerateV1(ApiView):
         done = services.submit(order, Actor.of_request(request))
         job_id = str(done.job.pk) if done.job is not None else None
         deleted = {"deleted": True} if done.deleted else {}
-        return Response({"mobilesd_job_id": job_id, **deleted}, status=_submitted(done))
+        return Response({"mobilesd_job_id": job_id, **deleted}, status=submitted(done))
 
 
 class GenerateV2(ApiView):
@@ -44,14 +44,16 @@ class GenerateV2(ApiView):
         order = read_order(json_object(request))
         tell_source(request, order.source_info)
         done = services.submit(order, Actor.of_request(request))
-        return Response(_submission(done), status=_submitted(done))
+        return Response(submission(done), status=submitted(done))
 
 
-def _submitted(done: services.Submission) -> int:
+def submitted(done: services.Submission) -> int:
+    """Return the status of the answer: 202, or 200 for a repeat."""
     return 202 if done.created else 200
 
 
-def _submission(done: services.Submission) -> dict[str, Any]:
+def submission(done: services.Submission) -> dict[str, Any]:
+    """Return the body of the answer to a submission."""
     job = done.job
     if job is None:
         return {"success": True, "mobilesd_job_id": None, "deleted": True, "warnings": []}

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from jobs.infotext.order import with_infotext
-from jobs.services import Order
+from jobs.models import OnFailure
+from jobs.services import Need, Order
 from mobilesd.errors import bad_field
 from mobilesd.http.times import read_moment
 
-__all__ = ["kind_of", "read_order", "read_patch"]
+__all__ = ["kind_of", "read_needs", "read_order", "read_patch"]
 
 _KNOWN = {
     "target_server_alias",
@@ -22,21 +24,21 @@ _KNOWN = {
     "not_before",
     "deadline",
     "idempotency_key",
+    "depends_on",
 }
 # In the contract, but not built: taking them would drop what they mean. Empty they mean nothing.
 _LATER = {
     "workflow",
     "template",
     "inputs",
-    "depends_on",
 }
 # Of another address: ignoring them would make one job where many are meant.
-_BULK = {"bulk_quantity", "variations"}
-_OF_BULK = {*_BULK, "seed_variation", "base_seed"}
+_BULK = {"bulk_quantity", "variations", "checkpoints_in", "expand_alternatives"}
+_OF_BULK = {*_BULK, "seed_variation", "base_seed", "run_first", "batch_name"}
 _MAX_UNKNOWN_SHOWN = 20
 _TEXTS = ("target_server_alias", "source_info", "lane")
 _MOMENTS = ("not_before", "deadline")
-_PATCHED = {*_TEXTS, *_MOMENTS, "priority", "generation_params"}
+_PATCHED = {*_TEXTS, *_MOMENTS, "priority", "generation_params", "depends_on"}
 
 
 def read_order(body: Mapping[str, Any]) -> Order:
@@ -62,6 +64,7 @@ def read_order(body: Mapping[str, Any]) -> Order:
         not_before=_moment(given, "not_before"),
         deadline=_moment(given, "deadline"),
         idempotency_key=_text(given, "idempotency_key"),
+        depends_on=read_needs(given.get("depends_on")),
         received=body,
         warnings=(*_unknown(body), *warnings),
     )
@@ -95,7 +98,34 @@ def read_patch(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
     changes |= {name: _moment(given, name) for name in _MOMENTS if name in given}
     if "priority" in given:
         changes["priority"] = _whole(given, "priority", 5)
+    if "depends_on" in given:
+        changes["depends_on"] = read_needs(given["depends_on"])
     return changes, params
+
+
+def read_needs(value: Any) -> tuple[Need, ...]:
+    """Read `depends_on`: ids of jobs, or `{"job": id, "on_failure": "cancel"|"run"}`.
+
+    Raises InvalidInput that names the entry. What a job shows of its parents is taken as well.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise bad_field("depends_on", f"must be a list of jobs, not {kind_of(value)}.")
+    return tuple(_need(entry, f"depends_on.{place}") for place, entry in enumerate(value))
+
+
+def _need(entry: Any, where: str) -> Need:
+    given = entry if isinstance(entry, dict) else {"job": entry}
+    if unknown := sorted(set(given) - {"job", "on_failure", "status"}):
+        raise bad_field(f"{where}.{unknown[0][:60]}", "is not known. Send job and on_failure.")
+    on_failure = given.get("on_failure") or OnFailure.CANCEL
+    if on_failure not in OnFailure.values:
+        raise bad_field(f"{where}.on_failure", f"must be {' or '.join(OnFailure.values)}.")
+    try:
+        return Need(UUID(given["job"]), on_failure)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise bad_field(where, 'must be the id of a job, or {"job": id}.') from None
 
 
 def _params(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -117,8 +147,7 @@ def _params(body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _unknown(body: Mapping[str, Any]) -> list[str]:
-    # depends_on [] is what every job has: there is nothing to warn of.
-    names = [n for n in body if n not in _KNOWN and not (n == "depends_on" and body[n] == [])]
+    names = [name for name in body if name not in _KNOWN]
     found = [_ignored(name) for name in names[:_MAX_UNKNOWN_SHOWN]]
     if len(names) > _MAX_UNKNOWN_SHOWN:
         found.append(f"{len(names) - _MAX_UNKNOWN_SHOWN} more unknown fields were ignored.")

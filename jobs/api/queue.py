@@ -1,5 +1,6 @@
 """The queue as a whole over REST: how it stands, pause, resume, clear."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.request import Request
@@ -7,7 +8,7 @@ from rest_framework.response import Response
 
 from apikeys.actors import Actor
 from jobs.api.orders import kind_of
-from jobs.services import queue
+from jobs.services import planning, queue, undo
 from mobilesd.errors import bad_field
 from mobilesd.http.times import rfc3339
 from mobilesd.http.views import ApiView, json_object
@@ -20,19 +21,27 @@ _FIELDS = ("server", "app_type")
 class QueueV2(ApiView):
     """Show how the queue stands: the switches, and the own jobs by status."""
 
-    required_scopes = {"GET": "jobs:read"}
+    required_scopes = {"GET": "jobs:read", "PATCH": "admin"}
 
     def get(self, request: Request) -> Response:
         return Response(_standing(request))
 
+    def patch(self, request: Request) -> Response:
+        """Change the hours of the queue."""
+        planning.change_hours(json_object(request))
+        return Response(_standing(request))
+
 
 class PauseV2(ApiView):
-    """Let nothing new start, at all or on one server or of one app type. What runs is finished."""
+    """Let nothing new start, at all or on one server or of one app type. What runs is finished.
+
+    `{"after": "current"}` says the same; a run that has begun is never put back unfinished.
+    """
 
     required_scopes = {"POST": "admin"}
 
     def post(self, request: Request) -> Response:
-        queue.pause(**_extent(request))
+        queue.pause(**_extent(_after_current(json_object(request))))
         return Response(_standing(request))
 
 
@@ -42,7 +51,7 @@ class ResumeV2(ApiView):
     required_scopes = {"POST": "admin"}
 
     def post(self, request: Request) -> Response:
-        queue.resume(**_extent(request))
+        queue.resume(**_extent(json_object(request)))
         return Response(_standing(request))
 
 
@@ -52,13 +61,33 @@ class ClearV2(ApiView):
     required_scopes = {"POST": "jobs:write"}
 
     def post(self, request: Request) -> Response:
-        cancelled = queue.clear(Actor.of_request(request), **_extent(request))
-        return Response({**_standing(request), "cancelled": cancelled})
+        done = queue.clear(Actor.of_request(request), **_extent(json_object(request)))
+        gone = {"cancelled": done.count, "undo": undo.shown(done.undo)}
+        return Response({**_standing(request), **gone})
 
 
-def _extent(request: Request) -> dict[str, str]:
+def _after_current(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Read when a pause is to begin, and return the rest of the body.
+
+    Not "now": no server takes half a picture back. Where a run can be stopped at all, that is a
+    cancel, and its undo, which queue it anew; where it can't, it goes on to its end whatever is
+    said (protocol rule 15), so that "now" would throw a finished picture away.
+    """
+    after = body.get("after", "current")
+    if after == "now":
+        raise bad_field(
+            "after",
+            "can't be now: a run that has begun is let end.",
+            "Pause, and cancel what runs. Undo that, or retry it, to have it made again later.",
+            error="unsupported_parameter",
+        )
+    if after != "current":
+        raise bad_field("after", "must be current.")
+    return {name: value for name, value in body.items() if name != "after"}
+
+
+def _extent(body: Mapping[str, Any]) -> dict[str, str]:
     """Read what a request is about; a body that is left out means everything."""
-    body = json_object(request)
     for name in body:
         if name not in _FIELDS:
             # Ignored, a misspelt "sever" would pause or clear everything.
@@ -85,4 +114,5 @@ def _standing(request: Request) -> dict[str, Any]:
         "counts": stands.counts,
         "counts_are_exact": stands.counts_are_exact,
         "estimated_finish": rfc3339(stands.finish),
+        **planning.shown_hours(stands.settings),
     }

@@ -5,9 +5,11 @@ asked for all jobs at once.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+from jobs import chains
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
 from jobs.ports import Forecast, Reason, Result, ports
@@ -33,9 +35,12 @@ def emit_jobs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     progress = JobProgress.objects.in_bulk([job.pk for job in running]) if running else {}
     forecasts = ports.forecast([*pending, *running]) if pending or running else {}
     results = ports.results(completed) if completed else {}
+    needs = chains.dependencies_of(jobs) if jobs else {}
     return [
         {
             **_fixed(job),
+            "depends_on": [need["job"] for need in needs.get(job.pk, ())],
+            "dependencies": list(needs.get(job.pk, ())),
             **_queue(positions.get(job.pk), reasons.get(job.pk)),
             **_progress(job, progress.get(job.pk), forecasts.get(job.pk)),
             "error": _error(job),
@@ -69,7 +74,6 @@ def _fixed(job: Job) -> dict[str, Any]:
         "not_before": rfc3339(job.not_before),
         "deadline": rfc3339(job.deadline),
         "retry_count": job.attempts_made if not job.is_final else max(0, job.attempts_made - 1),
-        "depends_on": [],
         "batch_id": str(job.batch_id) if job.batch_id else None,
         "creation_timestamp": rfc3339(job.created_at),
         "last_updated_timestamp": rfc3339(job.updated_at),
@@ -80,9 +84,14 @@ def _fixed(job: Job) -> dict[str, Any]:
 
 
 def _queue(place: int | None, reason: Reason | None) -> dict[str, Any]:
-    shown = None
+    shown: dict[str, Any] | None = None
     if reason is not None:
-        shown = {"code": reason.code, "message": reason.message, "action": reason.action}
+        shown = {
+            "code": reason.code,
+            "message": reason.message,
+            "action": reason.action,
+            "buttons": [asdict(button) for button in reason.buttons],
+        }
     return {"queue_position": place, "waiting_reason": shown}
 
 

@@ -15,7 +15,7 @@ from jobs.params import readers
 from jobs.params.fields import BY_NAME
 from jobs.params.readers import Reader, Refused
 
-__all__ = ["KEPT", "Understood", "understand"]
+__all__ = ["KEPT", "PARAMETERS", "Understood", "understand"]
 
 KEPT = "infotext_fields"
 
@@ -28,7 +28,7 @@ _LONGEST_NAME = 100
 _any_number = readers.number(-1e6, 1e6)
 
 # Fields whose text is the value of one parameter; the parameter's own reader checks it.
-_PARAMETERS = {
+PARAMETERS = {
     "Steps": "steps",
     "Sampler": "sampler_name",
     "Schedule type": "scheduler",
@@ -220,7 +220,7 @@ def _take_checkpoint(info: Infotext, draft: _Draft) -> None:
 _HASH = re.compile(r"[0-9a-fA-F]{6,64}")
 
 _SIMPLE: Mapping[str, tuple[str, Reader]] = {
-    **{name.casefold(): (param, BY_NAME[param].read) for name, param in _PARAMETERS.items()},
+    **{name.casefold(): (param, BY_NAME[param].read) for name, param in PARAMETERS.items()},
     **{name.casefold(): found for name, found in _PASSED.items()},
 }
 _SPECIAL: Mapping[str, Callable[[str, str, _Draft], None]] = {

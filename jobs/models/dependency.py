@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from jobs.querysets import DependencyQuerySet
+
 __all__ = ["JobDependency", "OnFailure"]
 
 
@@ -19,6 +21,8 @@ class JobDependency(models.Model):
     job = models.ForeignKey("jobs.Job", models.CASCADE, related_name="needs")
     parent = models.ForeignKey("jobs.Job", models.CASCADE, related_name="dependents")
     on_failure = models.CharField(max_length=8, choices=OnFailure.choices, default=OnFailure.CANCEL)
+
+    objects = DependencyQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "job dependencies"

@@ -8,17 +8,18 @@ from django.db import models
 from django.db.models import Q
 
 from jobs.choices import FINAL, Kind, LaneClass, Status
-from jobs.querysets import JobQuerySet, ServerOf
+from jobs.querysets import JobQuerySet, ScopeOf, ServerOf
 
 __all__ = ["Job", "JobInput", "JobProgress", "position_now"]
 
 
 def position_now() -> int:
-    """Return the rank of a job submitted now: microseconds, so that no query finds the last."""
-    return time.time_ns() // 1000
+    """Return the rank of a job submitted now: nanoseconds, so that no query finds the last."""
+    return time.time_ns()
 
 
 _LISTED = Q(deleted_at__isnull=True)
+_CHOOSABLE = Q(status="pending", deleted_at__isnull=True, held=False)
 
 
 class Job(models.Model):
@@ -110,6 +111,51 @@ class Job(models.Model):
                 name="job_queue",
                 condition=Q(status="pending", deleted_at__isnull=True),
             ),
+            # What a lane chooses from: of each owner the first, and what fits the loaded model.
+            # What ends them is looked at without reading the rows. Jobs that were put off have an
+            # index of their own, or a hundred thousand for tomorrow would be walked each time.
+            models.Index(
+                "app_type",
+                "target_server_alias",
+                "lane_class",
+                "priority",
+                ScopeOf(),
+                "position",
+                "id",
+                "checkpoint",
+                "retry_at",
+                "deadline",
+                name="job_turns",
+                condition=_CHOOSABLE & Q(not_before__isnull=True),
+            ),
+            models.Index(
+                "app_type",
+                "target_server_alias",
+                "lane_class",
+                "priority",
+                "checkpoint",
+                ScopeOf(),
+                "position",
+                "id",
+                "retry_at",
+                "deadline",
+                name="job_models",
+                condition=_CHOOSABLE & Q(not_before__isnull=True),
+            ),
+            models.Index(
+                "app_type",
+                "target_server_alias",
+                "lane_class",
+                "priority",
+                ScopeOf(),
+                "not_before",
+                "id",
+                "checkpoint",
+                "retry_at",
+                "deadline",
+                name="job_timed",
+                condition=_CHOOSABLE & Q(not_before__isnull=False),
+            ),
             # The lists. Partial, so that a count needs the index alone and no row.
             models.Index(fields=["created_at", "id"], name="job_created", condition=_LISTED),
             # What ends an index below lets a second condition be counted without reading rows.
@@ -182,6 +228,13 @@ class Job(models.Model):
     def is_final(self) -> bool:
         """Tell whether nothing more will happen to this job by itself."""
         return self.status in FINAL
+
+    @property
+    def scope(self) -> str:
+        """Return whose turn it takes: as `Actor.scope`, and `jobs.querysets.SCOPE` in SQL."""
+        if self.owner_id is not None:
+            return f"user:{self.owner_id}"
+        return f"key:{self.api_key_id}" if self.api_key_id else ""
 
     @property
     def prompt(self) -> str:

@@ -9,7 +9,10 @@ __all__ = ["Notice", "Notifier"]
 
 
 class Notifier(models.Model):
-    """Where somebody wants to be told of what; the address may hold a secret, so it is sealed."""
+    """Where somebody wants to be told of what; the address may hold a secret, so it is sealed.
+
+    `last_event_id` is the newest event that notices were made for, as with webhooks.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
@@ -21,6 +24,7 @@ class Notifier(models.Model):
     quiet_hours = models.CharField(max_length=200, blank=True, default="")
     time_zone = models.CharField(max_length=64, blank=True, default="")
     is_active = models.BooleanField(default=True)
+    last_event_id = models.BigIntegerField(default=0, editable=False)
     last_sent_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=300, blank=True, default="")
     created_at = models.DateTimeField()

@@ -3,40 +3,60 @@
 All take the actor and treat what it may not see as absent.
 """
 
-from jobs.services.bulk import (
+from jobs.services.batches import (
     BatchStanding,
-    BatchSubmission,
-    BulkOrder,
     batch_standing,
+    batch_standings,
     cancel_batch,
     find_batch,
-    submit_bulk,
+    nod,
 )
-from jobs.services.changes import cancel, delete, find, find_as_of, retry
+from jobs.services.bulk import BatchSubmission, BulkOrder, expanded, submit_bulk
+from jobs.services.cancelling import Taken, cancel_all, cancel_many, clear_finished
+from jobs.services.chains import also_taken, failed_with, retry_dependents, retry_together
+from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry
+from jobs.services.duplicating import duplicate
 from jobs.services.edit import patch
 from jobs.services.history import history_of
-from jobs.services.orders import Order, Submission
-from jobs.services.places import Goal, move
+from jobs.services.orders import Need, Order, Submission
+from jobs.services.places import Goal, Moved, arrange, move, move_many
 from jobs.services.submit import submit
 
 __all__ = [
     "BatchStanding",
     "BatchSubmission",
     "BulkOrder",
+    "Changed",
     "Goal",
+    "Moved",
+    "Need",
     "Order",
     "Submission",
+    "Taken",
+    "also_taken",
+    "arrange",
     "batch_standing",
+    "batch_standings",
     "cancel",
+    "cancel_all",
     "cancel_batch",
+    "cancel_many",
+    "clear_finished",
     "delete",
+    "duplicate",
+    "expanded",
+    "failed_with",
     "find",
     "find_as_of",
     "find_batch",
     "history_of",
     "move",
+    "move_many",
+    "nod",
     "patch",
     "retry",
+    "retry_dependents",
+    "retry_together",
     "submit",
     "submit_bulk",
 ]

@@ -3,24 +3,32 @@
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, inputs, transitions, wording
+from jobs import events, inputs, journal, transitions, wording
+from jobs.checksums import JOB, of_row
 from jobs.choices import Status
 from jobs.models import Batch, Job, hold_queue
 from jobs.models.job import position_now
 from jobs.params import Normalised, normalise
 from jobs.ports import ports
 from jobs.services import idempotency
+from jobs.services.chains import Ties, ties_of
 from jobs.services.checks import check_open, check_rest, checked_app_type
+from jobs.services.expansion import (
+    MAX_BATCH_BYTES,
+    too_large,
+    too_many,
+    with_alternatives,
+    with_folder,
+)
 from jobs.services.orders import Order
 from jobs.services.submit import new_job
 from jobs.services.variations import (
@@ -31,39 +39,42 @@ from jobs.services.variations import (
     canonical_name,
 )
 from jobs.usage import QuotaExceeded, check_quota
-from mobilesd.errors import InvalidInput, NotFound, bad_field
+from mobilesd.errors import InvalidInput, bad_field
 from mobilesd.rows import Rows
 from mobilesd.sqlite import write_turn
 
 __all__ = [
-    "BatchStanding",
     "BatchSubmission",
     "BulkOrder",
-    "batch_standing",
-    "cancel_batch",
-    "find_batch",
+    "expanded",
     "submit_bulk",
 ]
 
-# All rows of a batch are written under one write lock, which lanes wait for.
-MAX_BATCH_BYTES = 32 * 1024 * 1024
 # Room in the queue's order between two jobs of a batch, in which others can be dropped.
-POSITION_STEP = 16
+POSITION_STEP = 16_000  # nanoseconds: jobs can be dragged between them
+MAX_NAME = 200
 _SUBSEEDS = 2**32
 _WARNINGS_SHOWN = 50
 _PLACES_SHOWN = 1_000
-_UNFINISHED = (Status.PENDING, Status.PROCESSING)
 
 
 @dataclass(frozen=True)
 class BulkOrder:
-    """One order, and how its jobs differ; `quantity` jobs for each combination of variations."""
+    """One order, and how its jobs differ; `quantity` jobs for each combination of variations.
+
+    `checkpoints_in` and `expand_alternatives` are worked out by `expanded`. Of a batch with
+    `run_first`, so many jobs run, and the rest is held until somebody nods.
+    """
 
     order: Order
     quantity: int = 1
     seed_variation: str = ""
     base_seed: int | None = None
     variations: Variations = field(default_factory=lambda: Variations({}))
+    checkpoints_in: str | None = None
+    expand_alternatives: bool = False
+    run_first: int | None = None
+    name: str = ""
 
     @property
     def total(self) -> int:
@@ -89,17 +100,28 @@ class BatchSubmission:
     warnings: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class BatchStanding:
-    """How far a batch is: its jobs by status; deleted ones are in none of these."""
+def expanded(bulk: BulkOrder, actor: Actor) -> BulkOrder:
+    """Return the order with its folder and its alternatives written out; raise InvalidInput.
 
-    counts: Mapping[str, int]
-    deleted: int
-
-    @property
-    def finished(self) -> bool:
-        """Tell whether nothing more will happen to its jobs by itself."""
-        return not self.counts[Status.PENDING] and not self.counts[Status.PROCESSING]
+    The order of an earlier batch with the same idempotency key is returned as it is: what the
+    servers have may have changed since.
+    """
+    if bulk.checkpoints_in is None and not bulk.expand_alternatives:
+        return bulk
+    order = bulk.order
+    if order.idempotency_key:
+        idempotency.check_key(order.idempotency_key)
+        sha256 = idempotency.fingerprint(order, route="bulk")
+        if idempotency.earlier_row(order.idempotency_key, sha256, actor) is not None:
+            return bulk
+    variations = bulk.variations
+    if bulk.checkpoints_in is not None:
+        app_type = checked_app_type(order, actor)
+        alias = order.target_server_alias
+        variations = with_folder(variations, bulk.checkpoints_in, app_type, alias)
+    if bulk.expand_alternatives:
+        variations = with_alternatives(variations, order.generation_params)
+    return replace(bulk, variations=variations, checkpoints_in=None, expand_alternatives=False)
 
 
 def submit_bulk(bulk: BulkOrder, actor: Actor) -> BatchSubmission:
@@ -115,6 +137,7 @@ def submit_bulk(bulk: BulkOrder, actor: Actor) -> BatchSubmission:
         if earlier := _earlier(order.idempotency_key, sha256, actor):
             return earlier
     check_open()
+    bulk = expanded(bulk, actor)
     _check(bulk)
     app_type = checked_app_type(order, actor)
     check_rest(order)
@@ -125,17 +148,26 @@ def submit_bulk(bulk: BulkOrder, actor: Actor) -> BatchSubmission:
         api_key_id=actor.key_prefix,
         total=len(jobs),
         seed_variation="" if bulk.varies_seed else bulk.seed_variation,
+        name=bulk.name,
+        run_first=bulk.run_first,
         created_at=timezone.now(),
     )
-    for job in jobs:
+    for number, job in enumerate(jobs):
         job.batch = batch
+        job.held = bulk.run_first is not None and number >= bulk.run_first
+    ties = _ties(bulk, jobs, actor)
+    for job in jobs:
+        job.checksum = of_row(job, JOB)
     rows = Rows(jobs)
     try:
         with write_turn(), transaction.atomic():
             check_quota(actor, len(jobs))
             hold_queue()
             batch.save(force_insert=True)
+            journal.batch(batch)
             _insert(rows, len(jobs))
+            for tie, job_ids in ties:
+                tie.tie(job_ids)
             if order.idempotency_key:
                 idempotency.remember(order.idempotency_key, sha256, actor, batch=batch)
             if made.files:
@@ -156,6 +188,15 @@ def submit_bulk(bulk: BulkOrder, actor: Actor) -> BatchSubmission:
         raise
     places = [(job.pk, first + n if first is not None else None) for n, job in enumerate(jobs)]
     return BatchSubmission(batch, True, places, _shown(made.warnings))
+
+
+def _ties(bulk: BulkOrder, jobs: Sequence[Job], actor: Actor) -> list[tuple[Ties, list[UUID]]]:
+    """Return what the jobs are to wait for, with those that wait for the same."""
+    alike: dict[tuple[UUID, ...], list[UUID]] = {}
+    for job in jobs:
+        alike.setdefault(tuple(inputs.bound_jobs(job.generation_params)), []).append(job.pk)
+    found = [(ties_of(bulk.order.depends_on, bound, actor), ids) for bound, ids in alike.items()]
+    return [(ties, ids) for ties, ids in found if ties is not None]
 
 
 def _insert(rows: Rows, count: int) -> None:
@@ -189,11 +230,11 @@ def _check(bulk: BulkOrder) -> None:
     if not 1 <= bulk.quantity <= MAX_JOBS:
         raise bad_field("bulk_quantity", f"must be from 1 to {MAX_JOBS}, not {bulk.quantity}.")
     if bulk.total > MAX_JOBS:
-        raise bad_field(
-            "bulk_quantity",
-            f"and variations make {bulk.total} jobs. The limit is {MAX_JOBS} in one request.",
-            "Send several requests.",
-        )
+        raise too_many(bulk.total)
+    if bulk.run_first is not None and bulk.run_first < 1:
+        raise bad_field("run_first", f"must be at least 1, not {bulk.run_first}.")
+    if len(bulk.name) > MAX_NAME:
+        raise bad_field("batch_name", f"is longer than {MAX_NAME} characters.")
     if bulk.seed_variation not in SeedVariation.values:
         words = ", ".join(SeedVariation.values)
         raise bad_field(
@@ -243,12 +284,7 @@ class _Making:
         self.files |= {file.sha256: file for file in taken.files}
         self._bytes += len(json.dumps(taken.params)) * self.bulk.quantity
         if self._bytes > MAX_BATCH_BYTES:
-            raise bad_field(
-                "generation_params",
-                f"makes more than {MAX_BATCH_BYTES // 2**20} MB of parameters in all jobs.",
-                "Send several smaller requests.",
-                error="payload_too_large",
-            )
+            raise too_large()
         warnings = [*self.bulk.order.warnings, *normalised.warnings, *self._lacks(normalised)]
         draws = _draws_subseed(raw, normalised)
         for copy in range(self.bulk.quantity):
@@ -308,46 +344,3 @@ def _shown(warnings: Sequence[str]) -> list[str]:
     if len(warnings) > _WARNINGS_SHOWN:
         shown.append(f"{len(warnings) - _WARNINGS_SHOWN} more warnings stand with the jobs.")
     return shown
-
-
-def find_batch(batch_id: UUID, actor: Actor) -> Batch:
-    """Return a batch that this actor may see; raise NotFound (`not_found`)."""
-    batch = Batch.objects.visible_to(actor).filter(pk=batch_id).first()
-    if batch is None:
-        raise NotFound(
-            "There is no such bulk order.",
-            hint="Check the id: it is the bulk_job_id of POST /api/v2/generate/bulk.",
-        )
-    return batch
-
-
-def batch_standing(batch: Batch) -> BatchStanding:
-    """Return how far a batch is, in one query."""
-    found = dict(
-        Job.objects.listed()
-        .filter(batch=batch)
-        .order_by()
-        .values_list("status")
-        .annotate(Count("pk"))
-    )
-    counts = {str(status): found.get(status, 0) for status in Status.values}
-    return BatchStanding(counts, deleted=max(0, batch.total - sum(counts.values())))
-
-
-def cancel_batch(batch_id: UUID, actor: Actor) -> int:
-    """Cancel what waits or runs of a batch, final at once; return how many jobs.
-
-    Doing it twice is no error. Raises NotFound.
-    """
-    batch = find_batch(batch_id, actor)
-    with write_turn(), transaction.atomic():
-        # All at once, before the first event: a lane may hold one of them and wait for that
-        # event's lock, or put one back into the queue between two looks.
-        hold_queue()
-        left = Job.objects.listed().filter(batch=batch, status__in=_UNFINISHED)
-        held = list(left.select_for_update(no_key=True).values_list("pk", "status"))
-        waiting = [job_id for job_id, status in held if status == Status.PENDING]
-        running = [job_id for job_id, status in held if status == Status.PROCESSING]
-        cancelled = transitions.cancel_pending(waiting)
-        cancelled += sum(transitions.cancel(job_id) for job_id in running)
-    return cancelled

@@ -9,11 +9,14 @@ from jobs.models import QueueSettings
 from jobs.ports import ports
 from jobs.services.orders import Order
 from mobilesd.errors import Unavailable, bad_field
+from mobilesd.storage import free_bytes, has_room
 
-__all__ = ["check_open", "check_rest", "checked_app_type"]
+__all__ = ["check_open", "check_rest", "check_room", "checked_app_type"]
 
 MAX_SOURCE = 200
 _CLOSED_RETRY_SECONDS = 60
+# A job without files is taken as long as there is room for its row and its line in the journal.
+_LEAST_ROOM = 0.25
 
 
 def check_open() -> None:
@@ -22,6 +25,17 @@ def check_open() -> None:
         raise Unavailable(
             "This MobileSD takes no jobs now.",
             error="submissions_closed",
+            retry_after=_CLOSED_RETRY_SECONDS,
+        )
+    check_room(_LEAST_ROOM)
+
+
+def check_room(part: float = 1.0) -> None:
+    """Raise Unavailable (`storage_low`) while the disk has too little room, or a part of that."""
+    if not has_room(part):
+        raise Unavailable(
+            f"Only {free_bytes() // 2**20} MB are left on MobileSD's disk: no new work is taken.",
+            error="storage_low",
             retry_after=_CLOSED_RETRY_SECONDS,
         )
 

@@ -11,9 +11,10 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import events, inputs, transitions, wording
 from jobs.choices import Status
-from jobs.models import Job
+from jobs.models import Job, hold_queue
 from jobs.params import normalise
 from jobs.ports import ports
+from jobs.services import chains
 from jobs.services.changes import find, wrong_state
 from jobs.services.checks import check_rest, checked_app_type
 from jobs.services.orders import Order
@@ -63,7 +64,7 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
         checked_app_type(order, actor)
     actor.require_app_type(job.app_type)
     check_rest(order)
-    values = {PATCHABLE[name]: getattr(order, name) for name in changes}
+    values = {PATCHABLE[name]: getattr(order, name) for name in changes if name in PATCHABLE}
     if "target_server_alias" in changes:
         values["avoid_servers"] = []  # whoever names a server means it
     wanted = _merged(job.generation_params, params) if params else job.generation_params
@@ -83,7 +84,14 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
             "checkpoint": normalised.checkpoint,
             "images_wanted": normalised.images_wanted,
         }
+    ties = None
+    if taken is not None or "depends_on" in changes:
+        bound = inputs.bound_jobs(job.generation_params if taken is None else taken.params)
+        kept = order.depends_on if "depends_on" in changes else chains.needs_of(job.pk)
+        ties = chains.ties_of(kept, bound, actor) or chains.Ties({}, actor)
     with write_turn(), transaction.atomic():
+        if ties is not None:
+            hold_queue()
         won = Job.objects.filter(
             pk=job.pk,
             status=Status.PENDING,
@@ -93,6 +101,8 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
         if not won:
             return False
         job.refresh_from_db()
+        if ties is not None:
+            ties.replace(job.pk)
         if taken is not None:
             inputs.reattach(job.pk, taken.params, taken.files)
         names = [*changes, *(["generation_params"] if params else [])]

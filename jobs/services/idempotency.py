@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from apikeys.actors import Actor
+from jobs import journal
 from jobs.choices import Status
 from jobs.models import Batch, Idempotency, Job
 from jobs.services.orders import Order, Submission
@@ -41,7 +42,7 @@ def remember(
     key: str, body_sha256: str, actor: Actor, job: Job | None = None, *, batch: Batch | None = None
 ) -> None:
     """Tie a key to the job or batch of its order, inside the transaction that inserts it."""
-    Idempotency.objects.create(
+    row = Idempotency.objects.create(
         scope=actor.scope,
         key=key,
         body_sha256=body_sha256,
@@ -49,6 +50,7 @@ def remember(
         batch=batch,
         at=timezone.now(),
     )
+    journal.add([{"key": {**journal.record_of(row), "id": None}}])
 
 
 def earlier_row(key: str, body_sha256: str, actor: Actor) -> Idempotency | None:

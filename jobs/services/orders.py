@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from jobs.choices import LaneClass
-from jobs.models import Job
+from jobs.models import Job, OnFailure
 
-__all__ = ["Order", "Submission"]
+__all__ = ["Need", "Order", "Submission"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A job that an order waits for, and what becomes of it when that comes to nothing."""
+
+    job: UUID
+    on_failure: str = OnFailure.CANCEL
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Order:
     not_before: datetime | None = None
     deadline: datetime | None = None
     idempotency_key: str = ""
+    depends_on: tuple[Need, ...] = ()
     received: Mapping[str, Any] | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 

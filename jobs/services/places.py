@@ -1,13 +1,15 @@
-"""Moving a waiting job to another place in the queue.
+"""Moving waiting jobs to another place in the queue.
 
 A job's place is its rank (`position`) among the jobs of its lane class and priority. Who sees all
-jobs may put one anywhere. Everybody else moves a job among their own: the own jobs between take
-over each other's places, so that nobody else's job has to wait longer.
+jobs may put them anywhere. Everybody else moves jobs among their own: where jobs of others stand
+between the old and the new place, the own jobs there take over each other's places, so that
+nobody else's job has to wait longer. Several jobs are moved together, in the order in which they
+wait, and stand side by side then.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from typing import Literal
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -20,25 +22,36 @@ from jobs.choices import Status
 from jobs.models import Job, hold_queue
 from jobs.models.job import position_now
 from jobs.querysets import JobQuerySet
+from jobs.services.cancelling import Skipped, check_many, skipped
 from jobs.services.changes import find, wrong_state
-from mobilesd.errors import Conflict, InvalidInput, NotFound
+from jobs.services.ranks import WIDE, Group, Place, renumber
+from mobilesd.errors import InvalidInput, NotFound
 from mobilesd.sqlite import write_turn
 
-__all__ = ["Goal", "move"]
+__all__ = ["Goal", "Moved", "arrange", "move", "move_many"]
 
-STEP = 1_000  # microseconds: as if it had been submitted a moment before, or after
-# Rows that one move reads and may renumber under the write lock.
+NEXT = 16_000  # nanoseconds after the last job: as if submitted together with it
+# Rows that the move of a member reads and may renumber under the write lock.
 MAX_BETWEEN = 5_000
-
-_ORDER = ("position", "id")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Where a job is to go: next to another one, or to an end of its priority."""
+    """Where jobs are to go: next to another one, or to an end of their priority."""
 
     where: Literal["before", "after", "top", "bottom"]
     neighbour: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The jobs that were moved, in their order, and those that were left alone."""
+
+    jobs: Sequence[UUID]
+    skipped: Sequence[Skipped] = field(default=())
+
+
+# --- What can be asked for --------------------------------------------------------------------
 
 
 def move(job_id: UUID, goal: Goal, actor: Actor) -> Job:
@@ -48,53 +61,96 @@ def move(job_id: UUID, goal: Goal, actor: Actor) -> Job:
     `top` and `bottom` are those of its own priority. Raises NotFound, InvalidInput
     (`job_operation_invalid`), or Conflict if one of the two jobs does not wait any more.
     """
-    if goal.neighbour == job_id:
+    _check_goal([job_id], goal)
+    with write_turn(), transaction.atomic():
+        _hold([job_id], goal)
+        job = _waiting(job_id, actor)
+        _move([job], goal, actor)
+    return find(job_id, actor)
+
+
+def move_many(job_ids: Sequence[UUID], goal: Goal, actor: Actor) -> Moved:
+    """Give waiting jobs another place, side by side, in the order in which they wait now.
+
+    Those that do not wait any more, and those that there are not, are named in `skipped` and stand
+    in nobody's way. Otherwise as `move`; at most `cancelling.MANY` jobs.
+    """
+    named = check_many(job_ids)
+    _check_goal(named, goal)
+    with write_turn(), transaction.atomic():
+        _hold(named, goal)
+        own = Job.objects.visible_to(actor).queued().filter(pk__in=named)
+        jobs = list(own.only(*_COLUMNS))
+        if goal.neighbour is not None:
+            _neighbour(goal.neighbour, actor)  # though there be nothing to move
+        _move(jobs, goal, actor)
+    ids = [job.pk for job in jobs]
+    return Moved(ids, skipped(named, ids, actor))
+
+
+def arrange(job_ids: Sequence[UUID], actor: Actor) -> Moved:
+    """Let waiting jobs take over each other's places, so that they stand in this order.
+
+    Jobs that are not named keep their places, and so does everybody else's. Inside of each
+    priority and lane class; the order between these is not changed. Jobs that do not wait any more
+    are named in `skipped`. Raises InvalidInput for too many.
+    """
+    named = list(dict.fromkeys(job_ids))
+    if len(named) > MAX_BETWEEN:
+        raise _too_many()
+    with write_turn(), transaction.atomic():
+        _hold(named, None)
+        jobs = [
+            job
+            for start in range(0, len(named), 500)
+            for job in Job.objects.visible_to(actor)
+            .queued()
+            .filter(pk__in=named[start : start + 500])
+            .only(*_COLUMNS)
+        ]
+        rank = {pk: number for number, pk in enumerate(named)}
+        for some in _by_group(jobs):
+            _untie(Group(some[0].lane_class, some[0].priority), some)
+            changed = _take_over(sorted(some, key=lambda job: rank[job.pk]))
+            _save(changed, changed)
+    done = sorted((job.pk for job in jobs), key=rank.__getitem__)
+    return Moved(done, skipped(named, done, actor))
+
+
+# --- Checks and locks -------------------------------------------------------------------------
+
+_COLUMNS = (
+    *("pk", "status", "lane_class", "priority", "position"),
+    *("owner_id", "api_key_id", "app_type", "target_server_alias"),
+)
+
+
+def _check_goal(job_ids: Sequence[UUID], goal: Goal) -> None:
+    if goal.neighbour in job_ids:
         raise InvalidInput(
             "A job can't be moved next to itself.",
             error="job_operation_invalid",
             hint='Name another job, or send {"to": "top"}.',
         )
-    with write_turn(), transaction.atomic():
-        _hold(job_id, goal)
-        job = _waiting(job_id, actor)
-        if goal.neighbour is not None:
-            _go_along(job, _neighbour(goal.neighbour, actor))
-        # After it was taken over: what is between them counts in the new priority.
-        if actor.sees_all_jobs:
-            _put(job, *_gap(job, goal))
-        else:
-            _permute(job, goal, actor)
-        job.updated_at = timezone.now()
-        won = _still_waiting(job).update(
-            position=job.position,
-            priority=job.priority,
-            lane_class=job.lane_class,
-            updated_at=job.updated_at,
-        )
-        if not won:
-            raise _gone(job)
-        events.emit_for_job(
-            "job.changed",
-            job,
-            events.JobChanged(
-                job=str(job.pk), status=job.status, fields=["queue_position", "priority", "lane"]
-            ),
-        )
-    return find(job_id, actor)
 
 
-def _hold(job_id: UUID, goal: Goal) -> None:
-    """Let nobody else move a job, or change one of these two, until the transaction ends."""
+def _hold(job_ids: Sequence[UUID], goal: Goal | None) -> None:
+    """Let nobody else move a job, or change one of these, until the transaction ends."""
     hold_queue()
     if connection.features.has_select_for_update:
-        named = [job_id, goal.neighbour] if goal.neighbour else [job_id]
-        list(Job.objects.select_for_update(no_key=True).filter(pk__in=named).only("pk"))
+        named = [*job_ids, goal.neighbour] if goal and goal.neighbour else job_ids
+        locked = Job.objects.select_for_update(no_key=True).filter(pk__in=named)
+        list(locked.order_by("pk").only("pk"))
 
 
 def _waiting(job_id: UUID, actor: Actor) -> Job:
     job = find(job_id, actor)
     if job.status != Status.PENDING:
-        raise _gone(job)
+        raise wrong_state(
+            job,
+            f"The job {job.pk} does not wait any more: it is {job.status}.",
+            "Only jobs that wait have a place in the queue. Look at the queue again.",
+        )
     return job
 
 
@@ -107,126 +163,186 @@ def _neighbour(job_id: UUID, actor: Actor) -> Job:
         ) from None
 
 
-def _gone(job: Job) -> Conflict:
-    return wrong_state(
-        job,
-        f"The job {job.pk} does not wait any more: it is {job.status}.",
-        "Only jobs that wait have a place in the queue. Look at the queue again.",
-    )
-
-
-def _still_waiting(job: Job) -> JobQuerySet:
-    return Job.objects.filter(pk=job.pk, status=Status.PENDING, deleted_at__isnull=True)
-
-
-def _go_along(job: Job, neighbour: Job) -> None:
-    job.priority, job.lane_class = neighbour.priority, neighbour.lane_class
-
-
-def _group(job: Job) -> JobQuerySet:
-    """Return the other waiting jobs of its priority and lane class, in order."""
-    return (
-        Job.objects.queued()
-        .filter(lane_class=job.lane_class, priority=job.priority)
-        .exclude(pk=job.pk)
-        .order_by(*_ORDER)
-        .only("pk", "position", "owner_id", "api_key_id")
-    )
-
-
-def _before(of: Job) -> Q:
-    return Q(position__lt=of.position) | Q(position=of.position, pk__lt=of.pk)
-
-
-def _after(of: Job) -> Q:
-    return Q(position__gt=of.position) | Q(position=of.position, pk__gt=of.pk)
-
-
-def _gap(job: Job, goal: Goal) -> tuple[Job | None, Job | None]:
-    """Return the two jobs between which it is to stand; none at an end."""
-    group = _group(job)
-    if goal.where == "top":
-        return None, group.first()
-    if goal.where == "bottom":
-        return group.last(), None
-    neighbour = group.get(pk=cast("UUID", goal.neighbour))
-    if goal.where == "before":
-        return group.filter(_before(neighbour)).last(), neighbour
-    return neighbour, group.filter(_after(neighbour)).first()
-
-
-def _put(job: Job, left: Job | None, right: Job | None) -> None:
-    """Give the job a position between two others, or beyond the last one."""
-    if right is None:
-        job.position = max(left.position + STEP, position_now()) if left else job.position
-    elif left is None:
-        job.position = right.position - STEP
-    elif right.position - left.position >= 2:
-        job.position = (left.position + right.position) // 2
-    else:
-        job.position = left.position + 1
-        _push(job, right)
-
-
-def _push(job: Job, right: Job) -> None:
-    """Make room: those after the job go up by as little as keeps their order."""
-    behind = _group(job).filter(_after(right) | Q(pk=right.pk))
-    free, moved = job.position + 1, []
-    for row in behind[:MAX_BETWEEN].iterator(chunk_size=200):
-        if row.position >= free:
-            break
-        row.position = free
-        free += 1
-        moved.append(row)
-    else:
-        if len(moved) == MAX_BETWEEN:
-            raise _too_many()
-    Job.objects.bulk_update(moved, ["position"], batch_size=500)
-
-
-def _permute(job: Job, goal: Goal, actor: Actor) -> None:
-    """Let the actor's own jobs between the old and the new place take over each other's places.
-
-    A job that comes from another priority first gets the place that its age gives it there.
-    """
-    own = _group(job).visible_to(actor)
-    others = list(own[: MAX_BETWEEN + 1])
-    if len(others) > MAX_BETWEEN:
-        raise _too_many()
-    order = [*others, job]
-    order.sort(key=lambda row: (row.position, row.pk))
-    places = [row.position for row in order]
-    order.remove(job)
-    order.insert(_index(order, goal), job)
-    changed = []
-    for row, place in zip(order, _apart(places), strict=True):
-        if row.position != place:
-            row.position = place
-            changed.append(row)
-    rest = [row for row in changed if row.pk != job.pk]
-    Job.objects.bulk_update(rest, ["position"], batch_size=500)
-
-
-def _index(order: Sequence[Job], goal: Goal) -> int:
-    if goal.where == "top":
-        return 0
-    if goal.where == "bottom":
-        return len(order)
-    at = [row.pk for row in order].index(goal.neighbour)  # type: ignore[arg-type]
-    return at if goal.where == "before" else at + 1
-
-
-def _apart(places: Sequence[int]) -> list[int]:
-    """Return the places with those that are the same moved apart: ids would decide there."""
-    found: list[int] = []
-    for place in places:
-        found.append(place if not found else max(place, found[-1] + 1))
-    return found
-
-
 def _too_many() -> InvalidInput:
     return InvalidInput(
         f"More than {MAX_BETWEEN} jobs would have to give way.",
         error="job_operation_invalid",
         hint="Change the job's priority instead.",
+    )
+
+
+# --- Moving -----------------------------------------------------------------------------------
+
+
+def _place(job: Job) -> Place:
+    return job.position, job.pk
+
+
+def _by_group(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return the jobs by lane class and priority, each group in the order given."""
+    groups: dict[tuple[str, int], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.lane_class, job.priority), []).append(job)
+    return list(groups.values())
+
+
+def _move(jobs: Sequence[Job], goal: Goal, actor: Actor) -> None:
+    """Move jobs, which stand in the order of the queue, inside the caller's transaction."""
+    if goal.neighbour is None:
+        for group in _by_group(jobs):
+            _move_block(group, goal, None, actor)
+        return
+    neighbour = _neighbour(goal.neighbour, actor)
+    for job in jobs:
+        # Before its place is looked for: what is between counts in the new priority.
+        job.priority, job.lane_class = neighbour.priority, neighbour.lane_class
+    if jobs:
+        _move_block(jobs, goal, neighbour, actor)
+
+
+def _move_block(jobs: Sequence[Job], goal: Goal, beside: Job | None, actor: Actor) -> None:
+    """Move jobs of one priority and lane class side by side."""
+    group = Group(jobs[0].lane_class, jobs[0].priority, frozenset(job.pk for job in jobs))
+    if actor.sees_all_jobs:
+        _put(group, jobs, goal.where, beside)
+        _save(jobs, jobs)
+        return
+    if beside is None:
+        own = group.waiting().visible_to(actor)
+        beside = own.first() if goal.where == "top" else own.last()
+    if beside is None:
+        _save(jobs, jobs)  # nothing to go past: they stay where their age puts them
+        return
+    before = goal.where in ("before", "top")
+    stretch = _stretch(group, [beside, *jobs])
+    if _not_of(actor, stretch).exists():
+        _untie(group, [beside, *jobs])
+        own = _stretch(group, [beside, *jobs]).visible_to(actor)
+        _save(jobs, _permuted(own, jobs, beside, before))
+    else:
+        _put(group, jobs, "before" if before else "after", beside)
+        _save(jobs, jobs)
+
+
+def _stretch(group: Group, jobs: Sequence[Job]) -> JobQuerySet:
+    """Return the waiting jobs from the first one's place to the last one's."""
+    first, last = min(map(_place, jobs)), max(map(_place, jobs))
+    return group.waiting().filter(
+        Q(position__gt=first[0]) | Q(position=first[0], pk__gte=first[1]),
+        Q(position__lt=last[0]) | Q(position=last[0], pk__lte=last[1]),
+    )
+
+
+def _not_of(actor: Actor, jobs: JobQuerySet) -> JobQuerySet:
+    """Keep what `visible_to` leaves out."""
+    if actor.user_id is not None:
+        return jobs.exclude(owner_id=actor.user_id)
+    return jobs.exclude(owner__isnull=True, api_key_id=actor.key_prefix)
+
+
+def _put(group: Group, jobs: Sequence[Job], where: str, beside: Job | None) -> None:
+    """Give jobs positions next to another job, or beyond the first or last one."""
+    if where in ("top", "bottom"):
+        waiting = group.waiting().only("pk", "position")
+        beside = waiting.first() if where == "top" else waiting.last()
+    if beside is None:
+        return  # alone there
+    place = _place(beside)
+    left: Place | None = place
+    right: Place | None = place
+    if where in ("before", "top"):
+        left = next(iter(group.below(place, 1)), None)
+    else:
+        right = next(iter(group.above(place, 1)), None)
+    positions: Sequence[int]
+    if left is not None and right is not None:
+        positions = group.between(left, right, len(jobs))
+    elif right is not None:
+        positions = range(right[0] - WIDE * len(jobs), right[0], WIDE)
+    else:
+        first = max(place[0] + NEXT, position_now())
+        positions = range(first, first + NEXT * len(jobs), NEXT)
+    for job, position in zip(jobs, positions, strict=True):
+        job.position = position
+
+
+def _permuted(own: JobQuerySet, jobs: Sequence[Job], beside: Job, before: bool) -> list[Job]:
+    """Let the own jobs of a stretch take over each other's places; return those that changed.
+
+    Jobs that come from another priority first get the places that their age gives them there.
+    """
+    others = list(own.only(*_COLUMNS)[: MAX_BETWEEN + 1])
+    if len(others) > MAX_BETWEEN:
+        raise _too_many()
+    at = [row.pk for row in others].index(beside.pk) + (0 if before else 1)
+    order = [*others[:at], *jobs, *others[at:]]
+    return _take_over(order)
+
+
+def _take_over(order: Sequence[Job]) -> list[Job]:
+    """Give the places of these jobs to the same jobs in this order; return those that changed."""
+    changed = []
+    for job, position in zip(order, sorted(job.position for job in order), strict=True):
+        if job.position != position:
+            job.position = position
+            changed.append(job)
+    return changed
+
+
+def _untie(group: Group, jobs: Sequence[Job]) -> None:
+    """See to it that these jobs share no place with another one between them.
+
+    Ids decide between jobs of one place, and would decide otherwise for another job that takes it
+    over. Jobs that are only about to come into the group go a little behind whom they meet.
+    """
+    everybody = Group(group.lane_class, group.priority)
+    coming = _from_elsewhere(everybody, jobs)
+    places = list(_stretch(everybody, jobs).values_list("position", flat=True))
+    places += [job.position for job in coming]
+    if len(set(places)) == len(places):
+        return
+    everybody.separate(min(map(_place, jobs)), window=len(places))
+    fresh = dict(
+        everybody.waiting().filter(pk__in=[job.pk for job in jobs]).values_list("pk", "position")
+    )
+    for job in jobs:
+        job.position = fresh.get(job.pk, job.position)
+    taken = set(_stretch(everybody, jobs).values_list("position", flat=True))
+    for job in coming:
+        while job.position in taken:
+            job.position += 1
+        taken.add(job.position)
+
+
+def _from_elsewhere(group: Group, jobs: Sequence[Job]) -> list[Job]:
+    here = set(group.waiting().filter(pk__in=[job.pk for job in jobs]).values_list("pk", flat=True))
+    return [job for job in jobs if job.pk not in here]
+
+
+def _save(moved: Sequence[Job], changed: Sequence[Job]) -> None:
+    """Write the places of all that changed, and tell of those that were moved."""
+    prepare = Job._meta.pk.get_db_prep_value
+    now = timezone.now()
+    at = Job._meta.get_field("updated_at").get_db_prep_value(now, connection)
+    ids = {job.pk for job in moved}
+    renumber((job.position, job.pk) for job in changed if job.pk not in ids)
+    rows = [
+        (job.position, job.priority, job.lane_class, at, prepare(job.pk, connection))
+        for job in moved
+    ]
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE jobs_job SET position = %s, priority = %s, lane_class = %s, updated_at = %s"
+            " WHERE id = %s",
+            rows,
+        )
+    fields = ["queue_position", "priority", "lane"]
+    events.emit_for_jobs(
+        "job.changed",
+        [
+            (job, events.JobChanged(job=str(job.pk), status=job.status, fields=fields))
+            for job in moved
+        ],
     )

@@ -9,19 +9,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, transitions
+from jobs import events
 from jobs.choices import Status
+from jobs.hours import opening_of
 from jobs.models import Job, QueueSettings, hold_queue
 from jobs.ports import ports
+from jobs.services.cancelling import Taken, cancel_all
 from jobs.signals import queue_resumed
-from mobilesd.errors import NotFound, bad_field
+from mobilesd.errors import bad_field
 from mobilesd.http.paging import EXACT_TOTAL
 from mobilesd.sqlite import write_turn
 
 __all__ = ["QueueStanding", "change_settings", "clear", "pause", "resume", "standing"]
-
-# Jobs cancelled in one transaction: a lane that waits for the write lock must not look dead.
-_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,9 @@ def _switch(paused: bool, *, server: str, app_type: str) -> None:
             _save(settings, paused_app_types=sorted([*others, app_type] if paused else others))
             _tell(settings, app_type=app_type, paused=paused)
         else:
+            over = opening_of(settings).opens(timezone.now()) is None
+            if not paused and over:  # "until 06:30" has come, and it goes on
+                _save(settings, run_until=None)
             _save(settings, paused=paused)
             _tell(settings, paused=paused)
         if not paused:
@@ -110,30 +112,9 @@ def change_settings(
     return settings
 
 
-def clear(actor: Actor, *, server: str = "", app_type: str = "") -> int:
-    """Cancel the jobs of this actor that wait now; return how many. What runs is left alone.
-
-    `server` names those meant for it, `app_type` those of it; both together, those that are both.
-    Works in short transactions: what was submitted meanwhile stays, and after a crash the rest
-    still waits. Raises NotFound or InvalidInput for what there is none of.
-    """
-    waiting = Job.objects.visible_to(actor).filter(
-        status=Status.PENDING, deleted_at__isnull=True, created_at__lte=timezone.now()
-    )
-    if app_type:
-        _check_app_type(app_type)
-        waiting = waiting.filter(app_type=app_type)
-    if server:
-        waiting = waiting.filter(target_server_alias=server)
-        # A server that was removed may still have jobs that name it.
-        if ports.servers.app_type_of(server) is None and not waiting.exists():
-            raise NotFound(f"There is no server {server[:64]!r}.", error="server_not_found")
-    ids = list(waiting.order_by("pk").values_list("pk", flat=True))
-    cancelled = 0
-    for start in range(0, len(ids), _AT_ONCE):
-        with write_turn(), transaction.atomic():
-            cancelled += transitions.cancel_pending(ids[start : start + _AT_ONCE])
-    return cancelled
+def clear(actor: Actor, *, server: str = "", app_type: str = "") -> Taken:
+    """Cancel the jobs of this actor that wait now (see `cancelling.cancel_all`)."""
+    return cancel_all(actor, server=server, app_type=app_type)
 
 
 def _check_app_type(app_type: str) -> None:

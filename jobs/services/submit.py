@@ -7,14 +7,17 @@ from django.utils import timezone
 
 from apikeys.actors import Actor
 from jobs import events, inputs, transitions, wording
-from jobs.models import Job
+from jobs.checksums import JOB, of_row
+from jobs.models import Job, hold_queue
 from jobs.params import Normalised, normalise
 from jobs.ports import ports
 from jobs.services import idempotency
+from jobs.services.chains import ties_of
 from jobs.services.checks import check_open, check_rest, checked_app_type
 from jobs.services.orders import Order, Submission
 from jobs.usage import QuotaExceeded, check_quota
 from mobilesd.commits import commit_together
+from mobilesd.http.request_ids import request_id
 from mobilesd.rows import Rows
 
 __all__ = ["new_job", "submit"]
@@ -24,8 +27,8 @@ def submit(order: Order, actor: Actor) -> Submission:
     """Put a job into the queue: checked, its inputs on disk, in one transaction.
 
     An idempotency key that was used before gives the job of then. Raises InvalidInput for what
-    can't be taken, Conflict for a key that came with another body, Unavailable while no jobs are
-    taken; nothing is written then.
+    can't be taken, Conflict for a key that came with another body or a job to wait for that came
+    to nothing, Unavailable while no jobs are taken; nothing is written then.
     """
     body_sha256 = idempotency.fingerprint(order) if order.idempotency_key else ""
     if order.idempotency_key:
@@ -42,13 +45,19 @@ def submit(order: Order, actor: Actor) -> Submission:
         *ports.servers.submission_warnings(normalised.params, app_type, order.target_server_alias),
     ]
     taken = inputs.take(normalised.params, actor)
+    ties = ties_of(order.depends_on, inputs.bound_jobs(taken.params), actor)
     job = new_job(order, actor, app_type, normalised, taken.params, warnings)
     # Made before the transaction, as others wait for it.
+    job.checksum = of_row(job, JOB)
     row, texts = Rows([job]), wording.texts_of([job])
 
     def write() -> None:
         check_quota(actor, 1)
+        if ties is not None:
+            hold_queue(shared=True)
         row.insert()
+        if ties is not None:
+            ties.tie([job.pk])
         if order.idempotency_key:
             idempotency.remember(order.idempotency_key, body_sha256, actor, job)
         inputs.attach(job, taken)
@@ -95,6 +104,7 @@ def new_job(
         source_info=order.source_info,
         checkpoint=normalised.checkpoint,
         images_wanted=normalised.images_wanted,
+        request_id=request_id(),
         created_at=now,
         updated_at=now,
     )

@@ -38,21 +38,31 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 
-def go_to(request: HttpRequest, place: str, text: str = "") -> HttpResponse:
-    """Send the browser to another page, with a toast there."""
+def go_to(
+    request: HttpRequest, place: str, text: str = "", undo: tuple[str, float] | None = None
+) -> HttpResponse:
+    """Send the browser to another page, with a toast there; `undo` as for `acted`."""
     if text:
-        messages.success(request, text)
+        messages.success(request, text, extra_tags=undo[0] if undo else "")
     url = resolve_url(place)
     if getattr(request, "htmx", False):
         return HttpResponse(status=204, headers={"HX-Redirect": url})
     return HttpResponseRedirect(url, status=303)
 
 
-def acted(request: HttpRequest, text: str, back_to: str) -> HttpResponse:
-    """Say in a toast what was done, and let the page's lists be read again."""
+def acted(
+    request: HttpRequest, text: str, back_to: str, undo: tuple[str, float] | None = None
+) -> HttpResponse:
+    """Say in a toast what was done, and let the page's lists be read again.
+
+    `undo`: where to send what takes it back, and for how many seconds that is possible.
+    """
     if not getattr(request, "htmx", False):
-        return go_to(request, back_to, text)
-    return HttpResponse(status=204, headers=_triggers(toast={"text": text}, changed={}))
+        return go_to(request, back_to, text, undo)
+    toast: dict[str, Any] = {"text": text}
+    if undo:
+        toast["undo"] = {"url": undo[0], "seconds": undo[1]}
+    return HttpResponse(status=204, headers=_triggers(toast=toast, changed={}))
 
 
 def _triggers(**events: Any) -> dict[str, str]:

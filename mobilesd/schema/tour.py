@@ -32,6 +32,7 @@ _ORDER = {
 _SERVER = {"alias": "postman", "apiUrl": "http://192.0.2.1:7860", "description": "for a moment"}
 
 _KEY = {"name": "postman", "scopes": ["jobs:read"]}
+_NOTIFIER = {"url": "json://198.51.100.1/postman", "kinds": ["queue_empty"]}
 _WEBHOOK = {"url": "https://198.51.100.1/postman", "events": ["job.deleted"]}
 _BULK = {**_ORDER, "bulk_quantity": 3}
 _TO_SERVER = {"alias": "server_alias"}
@@ -118,6 +119,14 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("v1_image_info"),
         Step("v1_image_file"),
         Step("v1_image_thumbnail", query={"size": 256}),
+    ),
+    "Notifiers": (
+        Step("create_notifier", saves={"notifier_id": "notifier.id"}, body=_NOTIFIER),
+        Step("notifiers", query={"limit": 5}),
+        Step("notifier"),
+        Step("test_notifier"),
+        Step("change_notifier", body={"is_active": False}),
+        Step("delete_notifier"),
     ),
     "Webhooks": (
         Step("create_webhook", saves={"webhook_id": "webhook.id"}, body=_WEBHOOK),

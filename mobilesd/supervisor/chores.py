@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
+from dispatch.wakefulness import Wakefulness
 from mobilesd.supervisor.probe import Watch
 
 __all__ = ["Chores", "Cluster", "Manager"]
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PRUNE_SECONDS = 60.0
 HOUSEKEEPING_SECONDS = 600.0
+BACKUP_SECONDS = 3600.0
 DEMO_SECONDS = 5.0
 
 
@@ -61,6 +63,7 @@ class Chores:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
         self._watches: dict[str, Watch] = {}
+        self._wakefulness = Wakefulness()
         self._due: dict[Callable[[], None], float] = {}
         self._period: dict[Callable[[], None], float] = {self._watch_clusters: 1.0}
         if only in (None, "dispatch"):
@@ -69,7 +72,9 @@ class Chores:
         if only in (None, "background"):
             self._period[self._prune] = PRUNE_SECONDS
             self._period[self._keep_house] = HOUSEKEEPING_SECONDS
+            self._period[self._back_up] = BACKUP_SECONDS
             self._period[self._wake_deliveries] = settings.SWEEP_SECONDS
+            self._period[self._wake_notifying] = settings.SWEEP_SECONDS
         if demo:
             self._period[self._look_after_demo] = DEMO_SECONDS
 
@@ -83,6 +88,7 @@ class Chores:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            self._notice_sleep()
             for chore, period in self._period.items():
                 if time.monotonic() >= self._due.get(chore, 0.0) and not self._stopped.is_set():
                     self._due[chore] = time.monotonic() + period
@@ -90,6 +96,18 @@ class Chores:
             close_old_connections()
             wait = min(self._due.values()) - time.monotonic()
             self._stopped.wait(max(0.05, wait))
+
+    def _notice_sleep(self) -> None:
+        """Begin all patience anew after a suspend, before anybody is judged by it."""
+        jump = self._wakefulness.look()
+        if jump is None:
+            return
+        log.warning("%s", jump.words)
+        # A probe task that waited through the night shows no hang.
+        clusters = self._manager.clusters()
+        self._watches = {name: self._new_watch(name, clusters[name]) for name in clusters}
+        if hasattr(self, "_sweeper"):
+            self._do(self._sweeper.woke)
 
     def _do(self, chore: Callable[[], None]) -> None:
         try:
@@ -119,10 +137,20 @@ class Chores:
 
         async_task("mobilesd.housekeeping.run", cluster="background")
 
+    def _back_up(self) -> None:
+        from django_q.tasks import async_task
+
+        async_task("mobilesd.backups.tasks.look_and_back_up", cluster="background")
+
     def _wake_deliveries(self) -> None:
         from mobilesd import deliveries
 
         deliveries.wake()
+
+    def _wake_notifying(self) -> None:
+        from mobilesd import notifying
+
+        notifying.wake()
 
     def _look_after_demo(self) -> None:
         from mobilesd.supervisor import demo

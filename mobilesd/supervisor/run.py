@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dispatch.stopping import drain_file, stop_file
 from mobilesd import first_run, lifeline
+from mobilesd.backups import damage
 from mobilesd.supervisor.children import Child
 from mobilesd.supervisor.chores import Chores
 from mobilesd.supervisor.greeting import Greeting
@@ -90,7 +91,10 @@ class Supervisor:
 
     # --- The loop --------------------------------------------------------------------------
     def run(self) -> int:
-        """Work until told to stop; return the exit code. No process is left in any case."""
+        """Work until told to stop; return the exit code. No process is left in any case.
+
+        `damage.EXIT_CODE` asks for a start from the beginning: somebody met a damaged database.
+        """
         lifeline.adopt_orphans()
         self._listen_to_signals()
         try:
@@ -101,6 +105,9 @@ class Supervisor:
             while self._stop_by is None:
                 self._take_messages()
                 self._tend()
+                if damage.noted():
+                    self._say("The database is damaged. All processes are ended to recover it.")
+                    return damage.EXIT_CODE
         finally:
             self._end_all()
         self._say("Stopped.")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -57,6 +58,11 @@ _ICONS = {
         'M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M18.4 5.6l-2.2 2.2M7.8 16.2l-2.2 2.2"/>'
     ),
     "key": '<circle cx="8" cy="15.5" r="4"/><path d="M11 12.5L19.5 4M16 7.5l3 3M13.5 10l2 2"/>',
+    "grip": '<path d="M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01"/>',
+    "more": '<path d="M12 5.5h.01M12 12h.01M12 18.5h.01"/>',
+    "top": '<path d="M5 4.5h14M12 20V9M7 13.5L12 8.5l5 5"/>',
+    "bottom": '<path d="M5 19.5h14M12 4v11M7 10.5l5 5 5-5"/>',
+    "flag": '<path d="M6 21V4.5h12l-3 4 3 4H6"/>',
     "search": '<circle cx="10.5" cy="10.5" r="6"/><path d="M15 15l5 5"/>',
 }
 
@@ -68,6 +74,15 @@ def icon(name: str) -> SafeString:
         '<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">{}</svg>',
         mark_safe(_ICONS[name]),
     )
+
+
+@register.simple_tag
+def standing_notices(user: Any) -> list[str]:
+    """Return what everybody who looks should know: a full disk, a recovered database."""
+    # Here, because the module reads models, and templates are set up before these.
+    from mobilesd.backups.notices import notices
+
+    return [found.text for found in notices() if user.is_staff or not found.for_staff]
 
 
 @register.filter
@@ -95,6 +110,21 @@ def seconds(value: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s" if whole < 600 else f"{whole // 60} min"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@register.filter
+def until(moment: datetime | None) -> str:
+    """Return how far off an expected moment is, as rough as such a guess is: in 12 min."""
+    if moment is None:
+        return ""
+    left = (moment - timezone.now()).total_seconds()
+    if left < 45:
+        return "in a moment"
+    if left < 90 * 60:
+        return f"in {max(1, round(left / 60))} min"
+    if left < 36 * 3600:
+        return f"in {round(left / 3600)} h"
+    return f"in {round(left / 86_400)} days"
 
 
 @register.simple_tag

@@ -2,10 +2,13 @@
 // id, and one whose data-version is the same stays as it is. So nothing flickers, nothing loses
 // its focus, and a list that was scrolled on keeps its tail (data-open).
 //
+// Elements with data-hold (what somebody drags) are left alone while they are in the answer.
+//
 //   hx-swap="keyed"         the answer is the whole content of the target
 //   hx-swap="keyed:append"  the answer is what follows in the target
 
 function unchanged(old, fresh) {
+  if (old.hasAttribute("data-hold")) return true;
   const version = fresh.dataset.version;
   return version !== undefined && (version === "keep" || version === old.dataset.version);
 }
@@ -63,7 +66,11 @@ window.htmx.defineExtension("keyed", {
   handleSwap(style, target, fragment) {
     if (!style.startsWith("keyed")) return false;
     const added = [];
+    const focused = document.activeElement; // an element that is put elsewhere loses the focus
     (style === "keyed:append" ? append : reconcile)(target, fragment, added);
+    if (focused !== document.activeElement && target.contains(focused)) {
+      focused.focus({ preventScroll: true });
+    }
     return added.length ? added : true;
   },
 });

@@ -76,6 +76,7 @@ function receive(message) {
     document.dispatchEvent(new CustomEvent(`mobilesd:${message.type}`, { detail: message }));
   } else {
     after = message.id;
+    document.dispatchEvent(new CustomEvent(`mobilesd:${message.type}`, { detail: message }));
     refreshFor(message.type, message.job);
   }
 }

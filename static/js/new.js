@@ -186,7 +186,7 @@ function save() {
   } catch { /* a full or forbidden storage only costs the memory */ }
 }
 
-function restore() {
+function restore(fixed = new Set()) {
   let draft;
   try {
     draft = JSON.parse(localStorage.getItem(KEY));
@@ -195,13 +195,14 @@ function restore() {
   for (const name of NAMES) {
     const input = form.elements[name];
     const value = draft[name];
-    if (typeof value !== "string") continue;
+    if (typeof value !== "string" || fixed.has(name)) continue;
     if (input instanceof HTMLSelectElement && ![...input.options].some((o) => o.value === value)) {
       if (name === "server") continue; // it is gone
       input.add(new Option(`${shortName(value)} (no server now)`, value));
     }
     input.value = value;
   }
+  if (fixed.has("loras")) return;
   loras.replaceChildren();
   for (const [name, weight] of draft.loras ?? []) addLora(name, weight);
 }
@@ -228,7 +229,8 @@ form.addEventListener("input", ({ target }) => {
   changed();
 });
 
-if (!form.hasAttribute("data-prefilled")) restore();
+// What the preset says goes before what is remembered; the rest stays.
+if (!form.hasAttribute("data-prefilled")) restore(new Set((form.dataset.fixed ?? "").split(" ")));
 for (const slider of document.querySelectorAll("[data-moves]")) slider.value = field(slider.dataset.moves).value;
 document.querySelectorAll("[data-grow]").forEach(grow);
 if (image.value) {
@@ -239,7 +241,18 @@ if (image.value) {
 }
 showShape();
 showDetail();
-if (form.hasAttribute("data-prefilled")) save();
+if (form.hasAttribute("data-prefilled") || form.hasAttribute("data-fixed")) save();
+
+// --- Presets ----------------------------------------------------------------------------------
+const preset = field("preset-choice");
+preset.addEventListener("change", () => {
+  location.href = preset.value ? preset.dataset.goesTo + preset.value : preset.dataset.goesTo.split("?")[0];
+});
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.elt.id !== "preset-form" || !detail.successful) return;
+  detail.elt.reset();
+  field("preset-sheet").close();
+});
 
 // --- Errors: mark the fields and go to the first one -------------------------------------------
 document.addEventListener("htmx:afterRequest", ({ detail }) => {

@@ -98,3 +98,59 @@ def test_delete_asks_and_leads_back_to_the_queue(site, job):
     page.wait_for_url("**/")
     expect(page.locator("#toasts")).to_contain_text("Deleted.")
     expect(page.locator("#done li")).to_have_count(0)
+
+
+def test_the_past_grows_while_it_is_read_and_stays_where_it_was_scrolled_to(site):
+    anna = get_user_model().objects.get(username="anna")
+    params = {"positive_prompt": "waves " * 400, "width": 64, "height": 96}
+    job = factories.job(Status.PENDING, owner=anna, generation_params=params)
+    page = site.page_at(PHONE, user="anna")
+    page.goto(f"/jobs/{job.pk}")
+    page.get_by_text("Log lines", exact=True).click()
+    expect(page.locator("#job-log-lines")).to_contain_text("log")
+    expect(page.locator("#job-log-lines")).not_to_contain_text("Reading")
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    before = page.locator("#job-log").bounding_box()["y"]
+    with transaction.atomic():
+        attempt = transitions.claim(job.pk, server_alias="gpu", lane=uuid.uuid4())
+    expect(page.locator("#job-steps")).to_contain_text("Attempt 1: gpu took it.")
+    with transaction.atomic():
+        ended = transitions.end_attempt(
+            attempt.token,
+            outcome="error",
+            trouble=transitions.Trouble("no_images", "No picture came.", "Look there."),
+        )
+        transitions.fail(ended, transitions.Trouble("no_images", "No picture came."))
+    expect(page.locator("#job-steps")).to_contain_text("No picture came.")
+    expect(page.locator("#job-log")).to_have_attribute("open", "")
+    expect(page.locator("#job-timeline")).to_have_attribute("open", "")
+    assert abs(page.locator("#job-log").bounding_box()["y"] - before) < 60  # still under the thumb
+
+
+def test_what_was_closed_stays_closed_when_something_happens(site):
+    anna = get_user_model().objects.get(username="anna")
+    job = factories.job(Status.PENDING, owner=anna)
+    page = site.page_at(DESK, user="anna")
+    page.goto(f"/jobs/{job.pk}")
+    page.get_by_text("What happened").click()
+    expect(page.locator("#job-steps")).to_be_hidden()
+    with transaction.atomic():
+        transitions.claim(job.pk, server_alias="gpu", lane=uuid.uuid4())
+    expect(page.locator("#job-show progress")).to_be_visible()
+    expect(page.locator("#job-steps")).to_be_hidden()
+
+
+def test_the_parameters_are_copied_as_an_infotext(site):
+    anna = get_user_model().objects.get(username="anna")
+    job = factories.job(Status.PENDING, owner=anna)
+    page = site.page_at(DESK, user="anna")
+    page.goto(f"/jobs/{job.pk}")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_role("button", name="Copy as infotext").click()
+    expect(page.locator("#toasts")).to_contain_text("Copied.")
+    page.goto("/new")
+    page.get_by_label("Negative prompt").focus()
+    page.keyboard.press("Control+v")
+    expect(page.get_by_label("Negative prompt")).to_have_value(
+        "a lighthouse\nSteps: 4, Seed: 1, Size: 512x512"
+    )

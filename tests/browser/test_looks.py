@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from dispatch.models import Inventory
 from jobs.choices import Status
-from jobs.models import JobProgress
+from jobs.models import Batch, JobProgress
 from tests import factories
 from tests.browser.conftest import DESK, PHONE
 
@@ -45,7 +45,12 @@ def fill() -> dict[str, str]:
         eta_seconds=70,
         updated_at=timezone.now(),
     )
-    job(Status.PENDING, target_server_alias="attic")
+    waiting = job(Status.PENDING, target_server_alias="attic")
+    batch = Batch.objects.create(total=4, run_first=2, owner=anna, created_at=timezone.now())
+    for n, status in enumerate((Status.COMPLETED, Status.FAILED, Status.PENDING, Status.PENDING)):
+        of_batch = job(status, batch=batch, held=n == 3)
+        if n == 0:
+            factories.image(of_batch)
     failed = job(Status.FAILED, error_message="It went wrong. " * 6, error_hint="Do this.")
     factories.attempt(failed, ended_at=timezone.now(), outcome="error", error_message="So it is.")
     job(Status.CANCELLED)
@@ -62,6 +67,11 @@ def fill() -> dict[str, str]:
         )
     return {
         "queue": "/",
+        "select": "/?select=1",
+        "menu": f"/jobs/{waiting.pk}/menu",
+        "plan": "/queue/plan",
+        "edit-job": f"/jobs/{waiting.pk}/edit",
+        "batch": f"/batches/{batch.pk}",
         "new": "/new",
         "again": f"/new?from={done.pk}",
         "done": f"/jobs/{done.pk}",

@@ -36,7 +36,7 @@ def test_three_failures_in_a_row_set_it_aside_and_the_lane_leaves() -> None:
         row = Server.objects.get()
         assert (row.health, row.failures_in_row) == (Health.ASIDE, 3)
         assert row.lane_token is None
-        assert 25 < (row.probe_at - timezone.now()).total_seconds() <= 30
+        assert 23 < (row.probe_at - timezone.now()).total_seconds() <= 30
         assert all(j.status == Status.PENDING for j in Job.objects.all())
 
         health.check(server)
@@ -72,7 +72,19 @@ def test_one_more_failure_after_a_probe_sets_it_aside_for_longer() -> None:
         assert standing.note_failure(row.pk)
     row.refresh_from_db()
     assert row.health == Health.ASIDE
-    assert 55 < (row.probe_at - timezone.now()).total_seconds() <= 60
+    assert 47 < (row.probe_at - timezone.now()).total_seconds() <= 60
+
+
+def test_servers_that_went_down_together_are_not_all_asked_at_once() -> None:
+    moments = set()
+    for number in range(8):
+        row = factories.server(f"s{number}", failures_in_row=3)
+        with transaction.atomic():
+            standing.note_failure(row.pk)
+        row.refresh_from_db()
+        moments.add(round((row.probe_at - timezone.now()).total_seconds(), 1))
+    assert len(moments) > 4
+    assert max(moments) <= 60
 
 
 def test_the_waits_double_and_end_at_ten_minutes() -> None:

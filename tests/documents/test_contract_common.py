@@ -1,6 +1,7 @@
 """The contract's "Common": who may ask without a key, and how everything is refused."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -15,8 +16,7 @@ UUID = "00000000-0000-4000-8000-000000000000"
 
 
 def address(path: str) -> str:
-    for name in ("job_id", "image_id", "batch_id", "webhook_id", "delivery_id"):
-        path = path.replace("{" + name + "}", UUID)
+    path = re.sub(r"\{\w+_id\}", UUID, path)
     return path.replace("{alias}", "none").replace("{prefix}", "none")
 
 

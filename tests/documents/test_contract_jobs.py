@@ -44,6 +44,7 @@ JOB = {
     "lane",
     "not_before",
     "deadline",
+    "dependencies",
 }
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 PARAMS = {"positive_prompt": "a cat", "width": 512, "height": 512, "steps": 4}
@@ -190,8 +191,8 @@ def test_status_of_a_job_in_each_state(api, member, schema, version):
     [
         ("POST", "/api/v1/queue/jobs/{job_id}/cancel", {"message", "job"}),
         ("DELETE", "/api/v1/queue/jobs/{job_id}", {"message"}),
-        ("POST", "/api/v2/jobs/{job_id}/cancel", {"success", "message", "job"}),
-        ("DELETE", "/api/v2/jobs/{job_id}", {"success", "message", "job"}),
+        ("POST", "/api/v2/jobs/{job_id}/cancel", {"success", "message", "job", "undo", "also"}),
+        ("DELETE", "/api/v2/jobs/{job_id}", {"success", "message", "job", "undo", "also"}),
     ],
 )
 def test_changes_of_a_job(api, member, schema, method, path, fields):
@@ -212,7 +213,7 @@ def test_retry(api, member, schema):
     for state in (Status.FAILED, Status.CANCELLED):
         job = factories.job(state, owner=member)
         found = schema.check(api.send("POST", path.replace("{job_id}", str(job.pk))), "POST", path)
-        assert set(found) == {"success", "message", "job"}
+        assert set(found) == {"success", "message", "job", "dependents"}
         assert found["job"]["status"] == "pending"
     done = factories.job(Status.COMPLETED, owner=member)
     refused = api.send("POST", path.replace("{job_id}", str(done.pk)))

@@ -70,6 +70,11 @@ def test_get_answers_the_counts_by_status(api):
         "counts": {"pending": 1, "processing": 0, "completed": 1, "failed": 0, "cancelled": 0},
         "deleted": 1,
         "finished": False,
+        "held": 0,
+        "results": [],
+        "batch_name": None,
+        "run_first": None,
+        "nodded_timestamp": None,
         "seed_variation": "incremental",
         "creation_timestamp": body["creation_timestamp"],
     }
@@ -84,7 +89,9 @@ def test_cancel_answers_how_many_and_cancels_what_waits_or_runs(api):
     other = factories.job()
     answer = api.send("POST", f"{BULK}/{body['bulk_job_id']}/cancel")
     assert answer.status_code == 200
-    assert answer.json() == {"success": True, "cancelled": 2}
+    told = answer.json()
+    assert (set(told), told["cancelled"]) == ({"success", "cancelled", "undo"}, 2)
+    assert told["undo"]
     states = dict(Job.objects.values_list("pk", "status"))
     assert states == {
         waiting.pk: Status.CANCELLED,
@@ -96,7 +103,7 @@ def test_cancel_answers_how_many_and_cancels_what_waits_or_runs(api):
     assert (attempt.outcome, attempt.cleared_at) == ("cancelled", None)
     assert Event.objects.filter(kind="job.status", payload__status="cancelled").count() == 2
     again = api.send("POST", f"{BULK}/{body['bulk_job_id']}/cancel")
-    assert again.json() == {"success": True, "cancelled": 0}
+    assert again.json() == {"success": True, "cancelled": 0, "undo": None}
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "{}"), ("POST", "{}/cancel")])

@@ -75,8 +75,9 @@ def test_it_answers_attempts_and_events_oldest_first(api, job_id):
     assert body["attempts"][1]["error"] is None
     assert set(body["events"][0]) == {"id", "type", "text", "timestamp", "data"}
     assert [row["id"] for row in body["events"]] == sorted(row["id"] for row in body["events"])
-    assert [row["text"] for row in body["events"]] == [
-        "Submitted.",
+    texts = [row["text"] for row in body["events"]]
+    assert texts.pop(0).startswith("Submitted by the key ")
+    assert texts == [
         "Started on gpu.",
         "Back in the queue. The GPU is full.",
         "Started on gpu.",
@@ -112,7 +113,7 @@ def test_an_attempt_is_told_in_words(api, job_id):
     api.send("POST", f"/api/v2/jobs/{job_id}/cancel")
     body = api.send("GET", path(job_id)).json()
     assert body["attempts"][0]["text"] == "Cancelled. The server may still be at it."
-    assert body["events"][-1]["text"] == "Cancelled."
+    assert body["events"][-1]["text"].startswith("Cancelled by the key ")
 
 
 def test_the_history_of_somebody_elses_job_is_not_found(job_id):

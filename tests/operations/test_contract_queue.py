@@ -27,6 +27,12 @@ def standing(**fields):
         "counts": EMPTY,
         "counts_are_exact": True,
         "estimated_finish": None,
+        "hours": "",
+        "time_zone": "UTC",
+        "run_until": None,
+        "opens_at": None,
+        "closes_at": None,
+        "fits": None,
         **fields,
     }
 
@@ -123,6 +129,7 @@ def test_clear_cancels_the_own_jobs_that_wait_and_says_how_many(api, member):
     assert answer.json() == {
         **standing(counts={**EMPTY, "processing": 1, "cancelled": 2}),
         "cancelled": 2,
+        "undo": {"id": ANY, "expires_at": ANY},
     }
     states = dict(Job.objects.values_list("pk", "status"))
     assert {states[job.pk] for job in waiting} == {Status.CANCELLED}
@@ -153,9 +160,9 @@ def test_clear_of_a_removed_server_takes_its_jobs_and_of_an_unknown_one_is_404(b
 
 
 def test_a_long_queue_is_cleared_in_several_transactions(boss, monkeypatch):
-    from jobs.services import queue
+    from jobs.services import cancelling
 
-    monkeypatch.setattr(queue, "_AT_ONCE", 2)
+    monkeypatch.setattr(cancelling, "AT_ONCE", 2)
     for _ in range(5):
         factories.job()
     assert boss.send("POST", CLEAR).json()["cancelled"] == 5

@@ -20,9 +20,15 @@ ALSO_ON_POSTGRESQL = [
     "tests/keys/test_rotation.py",
     "tests/jobs/test_inputs_attached.py",
     "tests/operations/test_bulk_all_or_none.py",
+    # Chains: parents that end while children come, cascades, early stop
+    "tests/chains",
+    "tests/operations/test_early_stop.py",
     # The queue: pause against claim, moves, clear, history, cancel, retry, delete
     "tests/operations/test_pausing.py",
     "tests/operations/test_move_races.py",
+    "tests/operations/test_interleavings.py",
+    "tests/operations/test_ranks.py",
+    "tests/operations/test_undo.py",
     "tests/operations/test_contract_queue.py",
     "tests/operations/test_contract_history.py",
     "tests/api/test_job_changes.py",

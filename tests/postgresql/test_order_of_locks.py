@@ -105,7 +105,7 @@ def test_a_batch_is_cancelled_while_a_picture_of_it_is_stored(monkeypatch):
             "cancel_pending",
             lambda: other.begin(lambda: complete(attempt)),
         )
-        assert services.cancel_batch(whole.pk, SYSTEM) == 2
+        assert services.cancel_batch(whole.pk, SYSTEM).count == 2
         assert other.result() is None, "the picture came too late"
     assert statuses(whole) == {Status.CANCELLED}
 
@@ -118,7 +118,7 @@ def test_a_batch_is_cancelled_while_one_of_its_runs_tells_its_progress(monkeypat
     last = max(attempts, key=lambda attempt: attempt.job_id)
     with meanwhile() as other:
         after(monkeypatch, bulk.transitions, "cancel", lambda: other.begin(lambda: report(last)))
-        assert services.cancel_batch(whole.pk, SYSTEM) == 2
+        assert services.cancel_batch(whole.pk, SYSTEM).count == 2
         other.result()
     assert not JobProgress.objects.exists()
 
@@ -134,7 +134,7 @@ def test_what_goes_back_into_the_queue_meanwhile_is_cancelled_with_its_batch(mon
             "cancel_pending",
             lambda: other.begin(lambda: requeue(attempt)),
         )
-        assert services.cancel_batch(whole.pk, SYSTEM) == 2
+        assert services.cancel_batch(whole.pk, SYSTEM).count == 2
         with pytest.raises(AssertionError):  # the attempt was closed by the cancel
             other.result()
     assert statuses(whole) == {Status.CANCELLED}

@@ -1,5 +1,6 @@
 """Quick requests to Forge: small answers, each within a time limit."""
 
+import logging
 import ssl
 import time
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from dispatch.dispatchers.base import Address
+from dispatch.dispatchers.calls import Call
 from dispatch.dispatchers.forge import untrusted
+from mobilesd.logs import request_headers
 
 __all__ = ["Client", "Refused", "Trouble", "Unclear", "WrongAnswer", "system_trust"]
 
@@ -74,7 +77,8 @@ class Client:
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, timeout: float = 5) -> Any:
         """Return the JSON of a small POST, sent once; raises as `get` does."""
-        return self._ask("POST", path, body, time.monotonic() + timeout)
+        with Call("POST", path) as call:
+            return self._ask("POST", path, body, time.monotonic() + timeout, call)
 
     def close(self) -> None:
         self._session.close()
@@ -84,24 +88,28 @@ class Client:
     ) -> Any:
         """Ask again, once, where the connection broke: a restarted server drops kept ones."""
         end = time.monotonic() + timeout
-        try:
-            return self._ask(method, path, body, end)
-        except _Broken:
-            self._session.close()
-            return self._ask(method, path, body, end)
+        with Call(method, path, level=logging.DEBUG) as call:
+            try:
+                return self._ask(method, path, body, end, call)
+            except _Broken:
+                self._session.close()
+                return self._ask(method, path, body, end, call)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, end: float) -> Any:
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, end: float, call: Call
+    ) -> Any:
         try:
             with self._session.request(
                 method,
                 self._url + path,
                 json=body,
-                headers=self._authorization,
+                headers={**self._authorization, **request_headers()},
                 timeout=max(end - time.monotonic(), 0.01),
                 stream=True,
                 allow_redirects=False,
             ) as response:
                 content = self._content(response, end)
+                call.answered(response.status_code, len(content))
         except requests.Timeout as error:
             raise Unclear("The server does not answer in time.") from error
         except requests.exceptions.SSLError as error:

@@ -13,14 +13,16 @@ from dispatch.dispatchers.base import (
     BackendError,
     Dispatcher,
     ErrorClass,
+    Memory,
     NeverReached,
     Order,
     Presence,
     Probe,
     Progress,
+    Relief,
     Request,
 )
-from dispatch.dispatchers.forge import answer, inventory, payload
+from dispatch.dispatchers.forge import answer, inventory, less_memory, payload
 from dispatch.dispatchers.forge.client import Client, Refused, Trouble, Unclear, WrongAnswer
 from dispatch.dispatchers.forge.errors import error_of, unreadable
 from dispatch.dispatchers.forge.post import MAX_ANSWER_BYTES, Post
@@ -86,6 +88,25 @@ class ForgeDispatcher(Dispatcher):
     @classmethod
     def order_warnings(cls, params: Mapping[str, Any]) -> Sequence[str]:
         return payload.left_out(params)
+
+    @classmethod
+    def relieve(
+        cls, params: Mapping[str, Any], step: int, inventory: ServerInventory | None
+    ) -> Relief | None:
+        return less_memory.relieve(params, step, inventory)
+
+    def memory(self) -> Memory | None:
+        try:
+            return less_memory.read(self._client.get("/sdapi/v1/memory", _POLL_SECONDS))
+        except Trouble:
+            return None
+
+    def foreign_work(self) -> str:
+        try:
+            running = bool(self._state(_POLL_SECONDS).get("job"))
+        except Trouble:
+            return ""
+        return "Somebody else makes a picture there." if running else ""
 
     def prepare(self, order: Order, inventory: ServerInventory | None) -> Request:
         self._inventory = inventory

@@ -16,8 +16,10 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from dispatch.dispatchers.base import Address, LostAnswer, NeverReached
+from dispatch.dispatchers.calls import Call
 from dispatch.dispatchers.forge import untrusted
 from dispatch.dispatchers.forge.client import system_trust
+from mobilesd.logs import request_headers
 
 __all__ = ["MAX_ANSWER_BYTES", "Post", "RawAnswer"]
 
@@ -58,6 +60,10 @@ class Post:
     ) -> RawAnswer:
         """Send once and return the answer; raises NeverReached or LostAnswer."""
         content = json.dumps(body).encode()
+        with Call("POST", path, sent=len(content)) as call:
+            return self._send_once(path, content, limit, call)
+
+    def _send_once(self, path: str, content: bytes, limit: int, call: Call) -> RawAnswer:
         connection = self._connect()
         try:
             with self._lock:
@@ -67,7 +73,9 @@ class Post:
                     raise LostAnswer("The connection was closed by us.")
             connection.request("POST", self._path(path), body=content, headers=self._headers())
             response = connection.getresponse()
-            return RawAnswer(response.status, self._spool(response, limit))
+            spooled = self._spool(response, limit)
+            call.answered(response.status, spooled.tell())
+            return RawAnswer(response.status, spooled)
         except (http.client.HTTPException, OSError, ValueError) as error:
             # ValueError: a TLS socket that `abort` has shut down.
             name = type(error).__name__
@@ -113,6 +121,7 @@ class Post:
         return {
             "Content-Type": "application/json",
             "Connection": "close",
+            **request_headers(),
             **self._address.authorization,
         }
 

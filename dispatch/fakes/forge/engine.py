@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 from dispatch.fakes.forge.errors import PythonError, ServerStopped
 from dispatch.fakes.forge.faults import Faults
 from dispatch.fakes.forge.inventory import Checkpoint, Inventory, LoadFailed
 from dispatch.fakes.forge.options import Options
+from dispatch.fakes.forge.recorded import recorded
 from dispatch.fakes.forge.runlog import Run
 from dispatch.fakes.forge.state import FifoLock, SamplingState, Tasks
 
@@ -44,12 +46,23 @@ class Engine:
         self.tasks = Tasks()
         self.state = SamplingState()
         self.stopping = threading.Event()
+        # Free, total and own bytes of its GPU; None: it has none, as the recorded server.
+        self.gpu_bytes: tuple[int, int, int] | None = None
         self._loaded: str | None = None  # what Forge believes is loaded
         self._model_present = False
 
     def stop(self) -> None:
         self.stopping.set()
         self.queue.stop()
+
+    def memory(self) -> dict[str, Any]:
+        """Return what /sdapi/v1/memory says."""
+        answer: dict[str, Any] = recorded("memory")
+        if self.gpu_bytes is None:
+            return answer
+        free, total, own = self.gpu_bytes
+        system = {"free": free, "used": total - free, "total": total}
+        return {**answer, "cuda": {"system": system, "reserved": {"current": own, "peak": own}}}
 
     def wait_until(self, deadline: float) -> None:
         """Sleep to a time of the monotonic clock; raise ServerStopped."""

@@ -55,7 +55,8 @@ class Fault:
     `seconds` is how long `slow` and `stall` take; `after_steps` when `oom`, `http_500`,
     `stall` and `foreign_interrupt` strike (default: before the first step, in the middle for
     the last two); `size` the bytes of `huge_answer`; `declare_size` sends them as
-    Content-Length; `skip` lets so many pass first.
+    Content-Length; `skip` lets so many pass first. With `over_pixels` an `oom` strikes only
+    where a batch has more pixels; Forge's script against it makes room for `relief` times more.
     """
 
     kind: str
@@ -69,6 +70,8 @@ class Fault:
     size: int = 10 * 1024**3
     declare_size: bool = False
     skip: int = 0
+    over_pixels: int | None = None
+    relief: float = 1.0
     set_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -84,6 +87,12 @@ class Fault:
 
     def matches(self, path: str | None) -> bool:
         return path is None or any(fnmatchcase(path, pattern) for pattern in self.path)
+
+    def is_too_large(self, pixels: tuple[int, bool] | None) -> bool:
+        if self.over_pixels is None or pixels is None:
+            return True
+        count, relieved = pixels
+        return count > self.over_pixels * (self.relief if relieved else 1.0)
 
     def strikes_at(self, steps: int) -> int:
         """Return how many of a pass's `steps` are done when this fault strikes."""
@@ -103,6 +112,8 @@ _NUMBERS: dict[str, tuple[Any, float]] = {
     "skip": (int, 0),
     "after_steps": (int, 0),
     "size": (int, 1),
+    "over_pixels": (int, 0),
+    "relief": ((int, float), 0),
     "seconds": ((int, float), 0),
     "for_seconds": ((int, float), 0),
 }
@@ -164,9 +175,16 @@ class Faults:
             return [fault.as_json() for fault in self._faults]
 
     def take(
-        self, kinds: Collection[str], path: str | None = None, checkpoint: str | None = None
+        self,
+        kinds: Collection[str],
+        path: str | None = None,
+        checkpoint: str | None = None,
+        pixels: tuple[int, bool] | None = None,
     ) -> Fault | None:
-        """Use up one strike of the oldest fault that fits, and return it."""
+        """Use up one strike of the oldest fault that fits, and return it.
+
+        `pixels`: of a batch, and whether it is made with less memory.
+        """
         if not self._faults:
             return None
         with self._lock:
@@ -175,6 +193,8 @@ class Faults:
                 if fault.kind not in kinds or not fault.matches(path):
                     continue
                 if None not in (checkpoint, fault.checkpoint) and checkpoint != fault.checkpoint:
+                    continue
+                if not fault.is_too_large(pixels):
                     continue
                 if fault.skip:
                     fault.skip -= 1

@@ -28,7 +28,7 @@ from dispatch.fakes.forge.parameters import (
 )
 from dispatch.fakes.forge.pictures import Sketch
 from dispatch.fakes.forge.runlog import Run
-from dispatch.fakes.forge.scripts import check_scripts, detected_maps
+from dispatch.fakes.forge.scripts import check_scripts, detected_maps, less_memory
 
 # Shorter steps than this are done several at a time, so that a million of them cost nothing.
 _SHORTEST_STEP = 0.001
@@ -286,7 +286,9 @@ class Job:
         return echo
 
     def _fault(self, *kinds: str) -> Fault | None:
-        fault = self.engine.faults.take(kinds, self.run.path)
+        width, height = final_size(self.request)
+        pixels = width * height * self.request["batch_size"], less_memory(self.request)
+        fault = self.engine.faults.take(kinds, self.run.path, pixels=pixels)
         if fault:
             self.run.faults.append(fault.kind)
         return fault

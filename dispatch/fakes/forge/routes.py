@@ -143,7 +143,6 @@ class Routes:
         names = (
             "face-restorers",
             "latent-upscale-modes",
-            "memory",
             "prompt-styles",
             "realesrgan-models",
             "samplers",
@@ -161,6 +160,7 @@ class Routes:
     def _add_sdapi(self) -> None:
         get: dict[str, Callable[[Request], Any]] = {
             "embeddings": self._embeddings,
+            "memory": lambda _: self._engine.memory(),
             "options": lambda _: self._engine.options.everything(),
             "progress": self._progress,
             "sd-models": lambda _: self._engine.inventory.checkpoint_items(),

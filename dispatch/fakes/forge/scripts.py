@@ -92,3 +92,12 @@ def controlnet_units(alwayson: dict[str, Any]) -> Iterator[tuple[int, ControlNet
 def detected_maps(alwayson: dict[str, Any]) -> list[str]:
     """Return the pictures that ControlNet adds to an answer, without infotexts."""
     return [unit.picture for _, unit in controlnet_units(alwayson)]
+
+
+def less_memory(request: dict[str, Any]) -> bool:
+    """Tell whether the built-in script against too little memory has its VAE switch on."""
+    for name, script in request["alwayson_scripts"].items():
+        if name.lower() == "never oom integrated" and isinstance(script, dict):
+            args = script.get("args") or []
+            return len(args) > 1 and bool(args[1])
+    return False

@@ -6,7 +6,10 @@ from jobs.api.schema import (
     events,
     history,
     job,
+    many,
+    notifiers,
     params,
+    presets,
     queue,
     reading,
     submitting,
@@ -20,15 +23,20 @@ __all__ = ["COMPONENTS", "OPERATIONS"]
 COMPONENTS: dict[str, Shape] = {
     **job.COMPONENTS,
     **params.COMPONENTS,
+    **presets.COMPONENTS,
+    **notifiers.COMPONENTS,
     **webhooks.COMPONENTS,
 }
 OPERATIONS: Operations = {
     **submitting.OPERATIONS,
     **reading.OPERATIONS,
     **changes.OPERATIONS,
+    **many.OPERATIONS,
     **history.OPERATIONS,
     **bulk.OPERATIONS,
     **queue.OPERATIONS,
+    **presets.OPERATIONS,
     **events.OPERATIONS,
+    **notifiers.OPERATIONS,
     **webhooks.OPERATIONS,
 }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobs.api.schema.changes import UNDO, UNDO_EXAMPLE
 from jobs.api.schema.job import EXAMPLE_ID
 from jobs.api.schema.params import EXAMPLE_PARAMS
 from jobs.api.schema.submitting import ERRORS, ORDER_FIELDS
@@ -40,6 +41,22 @@ _BODY = obj(
             word(SeedVariation.values, "How the jobs' seeds differ.", default="incremental")
         ),
         "base_seed": nullable(whole("The first job's seed; -1: draw one.", -1, 2**64 - 1)),
+        "checkpoints_in": nullable(
+            text(
+                "A folder: all checkpoints that suitable servers have in it, and in the folders in"
+                " it, as a list of variations. Empty: all checkpoints."
+            )
+        ),
+        "expand_alternatives": nullable(
+            flag(
+                "Make `{a|b}` in prompts two jobs, also nested. A backslash before a brace or a bar"
+                " makes it a plain character. Otherwise braces stay as they are."
+            )
+        ),
+        "run_first": nullable(
+            whole("Run so many jobs, and hold the rest until POST …/nod.", 1, MAX_JOBS)
+        ),
+        "batch_name": nullable(text("What people call it.", maxLength=200)),
         "variations": nullable(
             {
                 "description": (
@@ -108,7 +125,8 @@ OPERATIONS: Operations = {
         summary="Submit many jobs, all or none.",
         description=(
             f"Put up to {MAX_JOBS:,} jobs into the queue by one request. When anything is wrong"
-            " with one of them, none is submitted. `bulk_quantity` or `variations` is needed. With"
+            " with one of them, none is submitted. One of `bulk_quantity`, `variations`,"
+            " `checkpoints_in` and `expand_alternatives` is needed. With"
             " `incremental` seeds, each job goes on after the pictures of the one before. Against"
             " the rate limit it counts once for each 50 jobs."
         ),
@@ -116,6 +134,14 @@ OPERATIONS: Operations = {
             _BODY,
             {
                 "ten seeds": {"generation_params": EXAMPLE_PARAMS, "bulk_quantity": 10},
+                "two of four first": {
+                    "generation_params": {
+                        "positive_prompt": "a {red|blue|{pale|dark} green} house"
+                    },
+                    "expand_alternatives": True,
+                    "run_first": 2,
+                    "batch_name": "houses",
+                },
                 "two models, two prompts": {
                     "generation_params": {"steps": 20},
                     "variations": {
@@ -149,6 +175,20 @@ OPERATIONS: Operations = {
                         "counts": _COUNTS,
                         "deleted": whole("Jobs that were deleted since.", 0),
                         "finished": flag("Whether nothing more will happen by itself."),
+                        "held": whole("Pending jobs that wait for a nod.", 0),
+                        "results": listed(
+                            obj(
+                                {
+                                    "mobilesd_job_id": uuid(),
+                                    "image_ids": listed(uuid()),
+                                    "thumbnail_urls": listed(text()),
+                                }
+                            ),
+                            "The first jobs that are done, with their pictures.",
+                        ),
+                        "batch_name": nullable(text()),
+                        "run_first": nullable(whole("As it was asked for.", 1)),
+                        "nodded_timestamp": nullable(moment("When somebody nodded.")),
                         "seed_variation": nullable(word(SeedVariation.values)),
                         "creation_timestamp": moment(),
                     }
@@ -166,12 +206,45 @@ OPERATIONS: Operations = {
                     },
                     "deleted": 0,
                     "finished": False,
+                    "held": 0,
+                    "results": [],
+                    "batch_name": "lighthouses",
+                    "run_first": None,
+                    "nodded_timestamp": None,
                     "seed_variation": "incremental",
                     "creation_timestamp": "2026-01-31T18:00:00.000Z",
                 },
             )
         },
         errors=("not_found", "job_not_found"),
+    ),
+    ("POST", "/api/v2/batches/{batch_id}/nod"): Operation(
+        name="nod_batch",
+        tag="Bulk",
+        summary="Let the held jobs of a bulk order run, or cancel them.",
+        description=(
+            "Of a bulk order with `run_first`, the rest waits until then. A second nod finds"
+            " nothing to do. What is cancelled can be undone."
+        ),
+        path=_PATH,
+        body=Body(
+            obj({"go": flag("Whether the rest runs.")}, additionalProperties=True),
+            {"go on": {"go": True}, "stop here": {"go": False}},
+        ),
+        answers={
+            200: Answer(
+                "It is done.",
+                enveloped(
+                    {
+                        "released": whole("Jobs that may run now.", 0),
+                        "cancelled": whole("Jobs that were cancelled.", 0),
+                        "undo": UNDO,
+                    }
+                ),
+                {"success": True, "released": 8, "cancelled": 0, "undo": None},
+            )
+        },
+        errors=("not_found", "missing_required_field"),
     ),
     ("POST", "/api/v2/generate/bulk/{batch_id}/cancel"): Operation(
         name="cancel_bulk",
@@ -181,8 +254,8 @@ OPERATIONS: Operations = {
         answers={
             200: Answer(
                 "They are cancelled.",
-                enveloped({"cancelled": whole("How many.", 0)}),
-                {"success": True, "cancelled": 7},
+                enveloped({"cancelled": whole("How many.", 0), "undo": UNDO}),
+                {"success": True, "cancelled": 7, "undo": UNDO_EXAMPLE},
             )
         },
         errors=("not_found", "job_not_found"),

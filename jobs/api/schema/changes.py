@@ -1,13 +1,26 @@
 """Changing jobs."""
 
 from jobs.api.schema.job import EXAMPLE_ID, EXAMPLE_JOB, JOB_ID
-from jobs.api.schema.submitting import ORDER_FIELDS
-from mobilesd.schema.operations import Answer, Body, Operation, Operations
-from mobilesd.schema.shapes import Shape, enveloped, obj, ref, text, uuid, word
+from jobs.api.schema.submitting import ERRORS as SUBMISSION_ERRORS
+from jobs.api.schema.submitting import ORDER_FIELDS, SUBMISSIONS
+from mobilesd.schema.operations import Answer, Body, Operation, Operations, Parameter
+from mobilesd.schema.shapes import (
+    Shape,
+    enveloped,
+    flag,
+    listed,
+    moment,
+    nullable,
+    obj,
+    ref,
+    text,
+    uuid,
+    word,
+)
 
-__all__ = ["OPERATIONS", "changed"]
+__all__ = ["GOALS", "OPERATIONS", "SEED", "UNDO", "UNDO_EXAMPLE", "changed"]
 
-_GOALS: dict[str, Shape] = {
+GOALS: dict[str, Shape] = {
     "before": uuid("The id of a job."),
     "after": uuid("The id of a job."),
     "to": word(["top", "bottom"]),
@@ -24,9 +37,25 @@ _CANCELLED = {
 }
 
 
+UNDO: Shape = nullable(
+    obj(
+        {
+            "id": uuid("For POST /api/v2/undo/{id}."),
+            "expires_at": moment("Until then it can be undone."),
+        },
+        "By what this can be taken back; null if nothing was changed.",
+    )
+)
+UNDO_EXAMPLE = {
+    "id": "7d9f2c31-40be-4b0e-8f0a-2b8f5f0f9a11",
+    "expires_at": "2026-01-31T18:00:14.000Z",
+}
+SEED: Shape = nullable(word(["same", "new"], "The seed of the job, or one that is drawn."))
+
+
 def _goal(wanted: str) -> Shape:
     """Return the body that says where by this name; the others may be null."""
-    properties = {name: shape if name == wanted else _NULL for name, shape in _GOALS.items()}
+    properties = {name: shape if name == wanted else _NULL for name, shape in GOALS.items()}
     return obj(properties, required=[wanted], additionalProperties=False)
 
 
@@ -34,6 +63,43 @@ def changed(message: str, job: object = EXAMPLE_JOB) -> dict[int, Answer]:
     """Return the answer of v2 to a change: the job as it is now."""
     shape = enveloped({"message": text("What was done."), "job": ref("Job")})
     return {200: Answer(message, shape, {"success": True, "message": message, "job": job})}
+
+
+def _gone(message: str) -> dict[int, Answer]:
+    """Return the answer of v2 to what takes a job away."""
+    shape = enveloped(
+        {
+            "message": text("What was done."),
+            "job": ref("Job"),
+            "also": listed(uuid(), "Waiting jobs that fail with it, as they depend on it."),
+            "undo": UNDO,
+        }
+    )
+    example = {
+        "success": True,
+        "message": message,
+        "job": _CANCELLED,
+        "also": [],
+        "undo": UNDO_EXAMPLE,
+    }
+    return {200: Answer(message, shape, example)}
+
+
+def _again(message: str) -> dict[int, Answer]:
+    """Return the answer of v2 to a retry."""
+    shape = enveloped(
+        {
+            "message": text("What was done."),
+            "job": ref("Job"),
+            "dependents": listed(
+                uuid(),
+                "Jobs that were queued again with it; without `dependents`: that failed because of"
+                " it, and still are.",
+            ),
+        }
+    )
+    example = {"success": True, "message": message, "job": EXAMPLE_JOB, "dependents": []}
+    return {200: Answer(message, shape, example)}
 
 
 OPERATIONS: Operations = {
@@ -74,7 +140,7 @@ OPERATIONS: Operations = {
             " cancelled first (409 until then)."
         ),
         path=JOB_ID,
-        answers=changed("The job is deleted.", _CANCELLED),
+        answers=_gone("The job is deleted."),
         errors=_ERRORS,
     ),
     ("PATCH", "/api/v2/jobs/{job_id}"): Operation(
@@ -99,6 +165,7 @@ OPERATIONS: Operations = {
                         "lane",
                         "not_before",
                         "deadline",
+                        "depends_on",
                     )
                 },
                 required=[],
@@ -107,10 +174,19 @@ OPERATIONS: Operations = {
             {
                 "first in line": {"priority": 1},
                 "another size": {"generation_params": {"width": 1024, "height": 1024}},
+                "wait for nothing": {"depends_on": []},
             },
         ),
         answers=changed("The job is changed."),
-        errors=(*_ERRORS, "unsupported_parameter", "app_type_not_allowed", "storage_failed"),
+        errors=(
+            *_ERRORS,
+            "unsupported_parameter",
+            "app_type_not_allowed",
+            "storage_failed",
+            "storage_low",
+            "dependency_cycle",
+            "dependency_failed",
+        ),
     ),
     ("POST", "/api/v2/jobs/{job_id}/move"): Operation(
         name="move_job",
@@ -125,7 +201,7 @@ OPERATIONS: Operations = {
         body=Body(
             {
                 "description": "Exactly one of the three.",
-                "oneOf": [_goal(name) for name in _GOALS],
+                "oneOf": [_goal(name) for name in GOALS],
             },
             {"to the top": {"to": "top"}, "before another": {"before": EXAMPLE_ID}},
         ),
@@ -136,17 +212,74 @@ OPERATIONS: Operations = {
         name="cancel_job",
         tag="Jobs",
         summary="Cancel a job that waits or runs.",
+        description=(
+            "Waiting jobs that depend on it fail with it; `also` names them. With `dry_run` nothing"
+            " is changed, and `also` names those that would."
+        ),
         path=JOB_ID,
-        answers=changed("The job is cancelled.", _CANCELLED),
+        parameters=(
+            Parameter(
+                "dry_run",
+                word(["1", "0", "true", "false"], "1: only say what it would take."),
+            ),
+        ),
+        answers=_gone("The job is cancelled."),
         errors=_ERRORS,
     ),
     ("POST", "/api/v2/jobs/{job_id}/retry"): Operation(
         name="retry_job",
         tag="Jobs",
         summary="Queue a failed or cancelled job again.",
-        description="Queue a job again, with the same seed. For a key's quotas it is a job more.",
+        description=(
+            "Queue a job again, with its seed or a new one. For a key's quotas it is a job more."
+            " A completed job is duplicated instead (409)."
+        ),
         path=JOB_ID,
-        answers=changed("The job is queued again."),
-        errors=(*_ERRORS, "quota_exceeded"),
+        body=Body(
+            obj(
+                {
+                    "seed": SEED,
+                    "dependents": nullable(
+                        flag("Queue those again as well that failed because of it.")
+                    ),
+                },
+                required=[],
+                additionalProperties=False,
+            ),
+            {
+                "the same picture": {"seed": "same"},
+                "another picture": {"seed": "new"},
+                "the whole chain": {"dependents": True},
+            },
+            required=False,
+        ),
+        answers=_again("The job is queued again."),
+        errors=(*_ERRORS, "quota_exceeded", "unsupported_parameter"),
+    ),
+    ("POST", "/api/v2/jobs/{job_id}/duplicate"): Operation(
+        name="duplicate_job",
+        tag="Jobs",
+        summary="Submit what a job asks for once more.",
+        description=(
+            "Make a new job of the same parameters, at the end of its priority, whatever became of"
+            " the old one. It is yours, waits for no other job and belongs to no batch."
+        ),
+        path=JOB_ID,
+        body=Body(
+            obj(
+                {
+                    "seed": SEED,
+                    "idempotency_key": nullable(
+                        text("The same key again gives the same job.", maxLength=200)
+                    ),
+                },
+                required=[],
+                additionalProperties=False,
+            ),
+            {"the same picture": {}, "another picture": {"seed": "new"}},
+            required=False,
+        ),
+        answers=SUBMISSIONS,
+        errors=tuple(dict.fromkeys((*SUBMISSION_ERRORS, *_ERRORS, "unsupported_parameter"))),
     ),
 }

@@ -43,7 +43,9 @@ _EVENT = obj(
         "text": text("What happened, in words."),
         "timestamp": moment(),
         "data": mapping(
-            True, "What the event says; `request_id` is that of the request that made the change."
+            True,
+            "What the event says; `request_id` is that of the request that made the change,"
+            " `by` who sent it.",
         ),
     }
 )

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from jobs.api.schema.params import EXAMPLE_PARAMS
 from jobs.choices import Kind, LaneClass, Status
+from jobs.models import OnFailure
 from mobilesd.schema.shapes import (
     Shape,
     listed,
@@ -55,7 +56,20 @@ COMPONENTS: dict[str, Shape] = {
             "estimated_time_remaining": nullable(number("Seconds, if that can be told.", 0)),
             "estimated_start_time": nullable(moment("If that can be told.")),
             "retry_count": whole("How often it was tried again.", 0),
-            "depends_on": listed(uuid(), "Jobs that it waits for."),
+            "depends_on": listed(uuid(), "Jobs that it waits for, or waited for."),
+            "dependencies": listed(
+                obj(
+                    {
+                        "job": uuid(),
+                        "on_failure": word(
+                            OnFailure.values,
+                            "Whether this job fails with that one, or runs all the same.",
+                        ),
+                        "status": word(Status.values, "Where that job stands."),
+                    }
+                ),
+                "The same jobs, with where they stand.",
+            ),
             "batch_id": nullable(uuid("The bulk submission that it belongs to.")),
             "creation_timestamp": moment(),
             "last_updated_timestamp": moment(),
@@ -72,6 +86,16 @@ COMPONENTS: dict[str, Shape] = {
             "code": text("For programs."),
             "message": text("Why the job waits."),
             "action": text("What can be done about it; may be empty."),
+            "buttons": listed(
+                obj(
+                    {
+                        "label": text("For people."),
+                        "kind": text("What it does, for example `resume_queue`."),
+                        "target": text("With what: an alias, an app type, a batch; or empty."),
+                    }
+                ),
+                "What a person could do about it with one click.",
+            ),
         },
         "Why a pending job waits.",
     ),
@@ -114,9 +138,10 @@ EXAMPLE_JOB: dict[str, Any] = {
     "deadline": None,
     "queue_position": 2,
     "waiting_reason": {
-        "code": "busy",
-        "message": "All servers are at work.",
-        "action": "",
+        "code": "server_offline",
+        "message": "gpu is offline since 4 min. It does not answer.",
+        "action": "Start the server, or test the connection.",
+        "buttons": [{"label": "Test the connection", "kind": "test_server", "target": "gpu"}],
     },
     "progress": 0.0,
     "progress_text": "",
@@ -124,6 +149,7 @@ EXAMPLE_JOB: dict[str, Any] = {
     "estimated_start_time": None,
     "retry_count": 0,
     "depends_on": [],
+    "dependencies": [],
     "batch_id": None,
     "creation_timestamp": "2026-01-31T18:00:00.000Z",
     "last_updated_timestamp": "2026-01-31T18:00:00.000Z",

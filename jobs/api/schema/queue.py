@@ -4,6 +4,8 @@ from typing import Any
 
 from django.conf import settings
 
+from jobs.api.schema.changes import UNDO, UNDO_EXAMPLE
+from jobs.api.schema.opening import OPENING_EXAMPLES, OPENING_SHOWN, OPENING_TAKEN
 from jobs.choices import Status
 from mobilesd.schema.operations import Answer, Body, Operation, Operations
 from mobilesd.schema.shapes import (
@@ -14,9 +16,12 @@ from mobilesd.schema.shapes import (
     mapping,
     moment,
     nullable,
+    number,
     obj,
     text,
+    uuid,
     whole,
+    word,
 )
 
 __all__ = ["OPERATIONS"]
@@ -29,6 +34,16 @@ _STANDING: dict[str, Shape] = {
     "counts": obj({status: whole(low=0) for status in Status.values}, "Your jobs by status."),
     "counts_are_exact": flag("False when one of them is above 10,000."),
     "estimated_finish": nullable(moment("When all is done, if that can be told.")),
+    **OPENING_SHOWN,
+    "fits": nullable(
+        obj(
+            {
+                "until": moment("When the first server or the queue closes."),
+                "jobs": whole("Of the first 200 waiting jobs, those that start before.", 0),
+            },
+            "How many jobs should fit before a window closes, if that can be told.",
+        )
+    ),
 }
 _EXAMPLE: dict[str, Any] = {
     "success": True,
@@ -39,6 +54,12 @@ _EXAMPLE: dict[str, Any] = {
     "counts": {"pending": 4, "processing": 1, "completed": 120, "failed": 2, "cancelled": 3},
     "counts_are_exact": True,
     "estimated_finish": None,
+    "hours": "23:00-07:00",
+    "time_zone": "Europe/Berlin",
+    "run_until": None,
+    "opens_at": "2026-01-31T22:00:00.000Z",
+    "closes_at": "2026-01-31T17:00:00.000Z",
+    "fits": None,
 }
 _EXTENT = Body(
     obj(
@@ -51,6 +72,24 @@ _EXTENT = Body(
     ),
     {"everything": {}, "one kind": {"app_type": settings.DEFAULT_APP_TYPE}},
     required=False,
+)
+_PAUSE = Body(
+    {
+        **_EXTENT.shape,
+        "properties": {
+            **_EXTENT.shape["properties"],
+            "after": nullable(word(["current"], "When what runs is finished, as always.")),
+        },
+    },
+    {**_EXTENT.examples, "after the current job": {"after": "current"}},
+    required=False,
+)
+_COURSE = obj(
+    {
+        "loads": whole("Models that have to be loaded.", 0),
+        "seconds": number("Until the last of them ends.", 0),
+        "left": whole("Jobs that no server can take as things stand.", 0),
+    }
 )
 _ERRORS = ("server_not_found", "unsupported_parameter")
 
@@ -94,15 +133,74 @@ OPERATIONS: Operations = {
         summary="Show how the queue stands.",
         answers=_standing("How it stands.", _EXAMPLE),
     ),
+    ("PATCH", "/api/v2/queue"): Operation(
+        name="change_queue_hours",
+        tag="Queue",
+        summary="Change the hours of the queue.",
+        description=(
+            "Change when jobs may start. Outside of its hours nothing new starts; what runs is"
+            " finished, and new jobs are still taken."
+        ),
+        body=Body(
+            obj(OPENING_TAKEN, required=[], additionalProperties=False, minProperties=1),
+            OPENING_EXAMPLES,
+        ),
+        answers=_standing("The hours are changed.", _EXAMPLE),
+        errors=("missing_required_field", "unsupported_parameter"),
+    ),
+    ("GET", "/api/v2/queue/plan"): Operation(
+        name="queue_plan",
+        tag="Queue",
+        summary="Show what grouping the queue by checkpoint would save.",
+        description=(
+            "Play the first 500 waiting jobs forward, as they are ordered and grouped by"
+            " checkpoint, with the times that were learned. `order` holds those that you may see."
+        ),
+        answers={
+            200: Answer(
+                "The two courses.",
+                enveloped({"as_ordered": _COURSE, "grouped": _COURSE, "order": listed(uuid())}),
+                {
+                    "success": True,
+                    "as_ordered": {"loads": 9, "seconds": 2460.0, "left": 0},
+                    "grouped": {"loads": 3, "seconds": 1740.0, "left": 0},
+                    "order": ["8c2f3a1e-6f0b-4c57-9a54-0d9f5d1f2a11"],
+                },
+            )
+        },
+        errors=("job_operation_conflict",),
+    ),
+    ("POST", "/api/v2/queue/plan"): Operation(
+        name="apply_queue_plan",
+        tag="Queue",
+        summary="Put waiting jobs into the order of a plan.",
+        description=(
+            "The jobs take over each other's places inside of their lane and priority. Those that"
+            " have left the queue meanwhile are skipped; new ones stay where they are."
+        ),
+        body=Body(
+            obj({"order": listed(uuid(), "At most 500, as the plan showed them.", maxItems=500)}),
+            {"as shown": {"order": ["8c2f3a1e-6f0b-4c57-9a54-0d9f5d1f2a11"]}},
+        ),
+        answers={
+            200: Answer(
+                "They stand in that order.",
+                enveloped({"moved": whole("Jobs that stand elsewhere now.", 0)}),
+                {"success": True, "moved": 12},
+            )
+        },
+        errors=("missing_required_field",),
+    ),
     ("POST", "/api/v2/queue/pause"): Operation(
         name="pause_queue",
         tag="Queue",
         summary="Let nothing new start.",
         description=(
             "Let nothing new start: anywhere, on one server, or of one app type. What runs is"
-            " finished, and new jobs are still taken."
+            " finished, and new jobs are still taken. `after` current says just that. There is no"
+            " now: a run that has begun is never put back unfinished."
         ),
-        body=_EXTENT,
+        body=_PAUSE,
         answers=_standing("The queue is paused.", {**_EXAMPLE, "paused": True}),
         errors=_ERRORS,
     ),
@@ -119,13 +217,16 @@ OPERATIONS: Operations = {
         name="clear_queue",
         tag="Queue",
         summary="Cancel all jobs that wait.",
-        description="Cancel the jobs that wait, as far as you may see them. What runs goes on.",
+        description=(
+            "Cancel the jobs that wait, as far as you may see them. What runs goes on. It can be"
+            " undone for ten seconds."
+        ),
         body=_EXTENT,
         answers={
             200: Answer(
                 "They are cancelled.",
-                enveloped({**_STANDING, "cancelled": whole("How many.", 0)}),
-                {**_EXAMPLE, "cancelled": 4},
+                enveloped({**_STANDING, "cancelled": whole("How many.", 0), "undo": UNDO}),
+                {**_EXAMPLE, "cancelled": 4, "undo": UNDO_EXAMPLE},
             )
         },
         errors=_ERRORS,

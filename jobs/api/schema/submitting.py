@@ -7,6 +7,7 @@ from django.conf import settings
 from jobs.api.schema.job import EXAMPLE_ID
 from jobs.api.schema.params import EXAMPLE_PARAMS
 from jobs.choices import LaneClass
+from jobs.models import OnFailure
 from mobilesd.schema.operations import Answer, Body, Operation, Operations
 from mobilesd.schema.shapes import (
     Shape,
@@ -23,16 +24,18 @@ from mobilesd.schema.shapes import (
     word,
 )
 
-__all__ = ["ERRORS", "OPERATIONS", "ORDER_FIELDS"]
+__all__ = ["ERRORS", "OPERATIONS", "ORDER_FIELDS", "SUBMISSIONS"]
 
 ERRORS = (
     "missing_required_field",
     "unsupported_parameter",
     "app_type_not_allowed",
     "idempotency_conflict",
+    "dependency_failed",
     "quota_exceeded",
     "submissions_closed",
     "storage_failed",
+    "storage_low",
 )
 
 ORDER_FIELDS: dict[str, Shape] = {
@@ -50,6 +53,32 @@ ORDER_FIELDS: dict[str, Shape] = {
     "lane": nullable(word(LaneClass.values, "Interactive jobs go before background ones.")),
     "not_before": nullable(moment("Wait until then.")),
     "deadline": nullable(moment("Give it up then; must be in the future.")),
+    "depends_on": nullable(
+        listed(
+            {
+                "anyOf": [
+                    uuid(),
+                    obj(
+                        {
+                            "job": uuid(),
+                            "on_failure": nullable(
+                                word(
+                                    OnFailure.values,
+                                    "What becomes of this job when that one comes to nothing:"
+                                    " it fails as well, or runs all the same.",
+                                    default="cancel",
+                                )
+                            ),
+                        },
+                        required=["job"],
+                        additionalProperties=True,
+                    ),
+                ]
+            },
+            "Jobs that have to end before this one starts.",
+            maxItems=50,
+        )
+    ),
     "idempotency_key": nullable(
         text(
             "Any text of your own, new for each new order. The same key with the same body"
@@ -98,6 +127,14 @@ _SUBMITTED_EXAMPLE: dict[str, Any] = {
     "estimated_start_time": None,
     "warnings": [],
 }
+SUBMISSIONS: dict[int, Answer] = {
+    202: Answer("The job is in the queue.", _SUBMITTED, _SUBMITTED_EXAMPLE),
+    200: Answer(
+        "The job of the same `idempotency_key`, submitted before.",
+        _SUBMITTED,
+        {**_SUBMITTED_EXAMPLE, "queue_position": None},
+    ),
+}
 _V1_SUBMITTED = obj(
     {"mobilesd_job_id": nullable(uuid("The job's id.")), "deleted": _DELETED},
     required=["mobilesd_job_id"],
@@ -139,17 +176,18 @@ OPERATIONS: Operations = {
                 "infotext": {
                     "generation_info_raw": "a lighthouse\nSteps: 20, Sampler: Euler a, Seed: 42"
                 },
+                "made from another job's picture": {
+                    "generation_params": {
+                        "positive_prompt": "a lighthouse at dusk, oil painting",
+                        "init_images": [{"job": EXAMPLE_ID, "image": 0}],
+                        "denoising_strength": 0.5,
+                    },
+                    "depends_on": [EXAMPLE_ID],
+                },
                 "small": {"generation_params": {"positive_prompt": "a lighthouse at dusk"}},
             },
         ),
-        answers={
-            202: Answer("The job is in the queue.", _SUBMITTED, _SUBMITTED_EXAMPLE),
-            200: Answer(
-                "The job of the same `idempotency_key`, submitted before.",
-                _SUBMITTED,
-                {**_SUBMITTED_EXAMPLE, "queue_position": None},
-            ),
-        },
+        answers=SUBMISSIONS,
         errors=ERRORS,
     ),
 }

@@ -6,13 +6,14 @@ from typing import Any
 from django.core.checks import WARNING, run_checks
 from django.core.management.base import BaseCommand, CommandParser
 
-from mobilesd.doctor import database, folder, running, servers
+from mobilesd.doctor import database, folder, running, safety, servers
 from mobilesd.doctor.findings import Finding, Level, Look, fail, warn
 
 LOOKS: tuple[Look, ...] = (
     folder.data_folder,
     folder.free_space,
     folder.secret_key_file,
+    safety.look_at_safety,
     database.look_at_database,
     database.look_at_people,
     running.look_at_processes,

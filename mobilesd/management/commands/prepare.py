@@ -13,6 +13,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.urls import reverse
 
 from dispatch.models import Server
+from mobilesd.backups import recovery
+from mobilesd.backups.damage import InUse
 from mobilesd.supervisor import demo
 from mobilesd.supervisor.preparation import FIRST_RUN_TOKEN, Prepared, alone, collect_static
 
@@ -28,12 +30,19 @@ class Command(BaseCommand):
         self._report(run_checks())
         try:
             with alone():
+                # Before anything of this process opens the database.
+                recovery.before_use(self.stdout.write)
                 self._migrate()
                 self._report(run_checks(tags=[Tags.database], databases=["default"]))
                 collect_static(self.stdout.write)
             prepared = self._prepared(options["demo"])
             if settings.BOOT_ID:
                 prepared.write(settings.BOOT_ID)
+        except InUse:
+            raise CommandError(
+                "The database is damaged, and another process still has it open. End all"
+                " processes that use this data folder, then start again."
+            ) from None
         except DatabaseError as error:
             raise CommandError(f"The database can't be used: {error}") from error
         except OSError as error:

@@ -1,17 +1,26 @@
 """`manage.py up`: run MobileSD on this machine, or one part of it in a container."""
 
 import contextlib
+import os
+import sys
 import threading
+import time
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from mobilesd.backups import damage
 from mobilesd.supervisor import network
 from mobilesd.supervisor.locks import AlreadyRunning, FileLock
 from mobilesd.supervisor.run import Supervisor
 from mobilesd.supervisor.slots import Options
 from mobilesd.supervisor.state import ROLES, lock_file, prepare_run_dir
+
+# When this `up` has started over, in seconds since the epoch; one that does nothing else gives up.
+_RECOVERIES = "MOBILESD_RECOVERIES"
+_MOST_RECOVERIES = 3
+_WITHIN_SECONDS = 600
 
 
 class Command(BaseCommand):
@@ -37,10 +46,12 @@ class Command(BaseCommand):
         chosen = self._options(options)
         locks = self._lock(chosen)
         try:
-            self._start(chosen)
+            recover = self._start(chosen)
         finally:
             for lock in locks:
                 lock.release()
+        if recover:
+            self._start_over()
 
     def _options(self, options: dict[str, Any]) -> Options:
         host = options["host"] or ("0.0.0.0" if options["lan"] else "127.0.0.1")
@@ -82,7 +93,23 @@ class Command(BaseCommand):
             ) from error
         return locks
 
-    def _start(self, options: Options) -> None:
+    def _start_over(self) -> None:
+        """Become a new `up`, which recovers the database before anything has opened it."""
+        again = [float(at) for at in os.environ.get(_RECOVERIES, "").split(",") if at]
+        recent = [at for at in again if time.time() - at < _WITHIN_SECONDS]
+        if len(recent) >= _MOST_RECOVERIES:
+            raise CommandError(
+                "The database was damaged again and again, right after its recovery. The disk or"
+                " the memory of this machine is not sound, or something else writes into the data"
+                " folder. Run `manage.py doctor`."
+            )
+        os.environ[_RECOVERIES] = ",".join(str(at) for at in [*recent, time.time()])
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+    def _start(self, options: Options) -> bool:
+        """Run until the end; tell whether to start over, because the database is damaged."""
         if "web" in options.roles:
             try:
                 network.check_port(options.host, options.port)
@@ -100,5 +127,8 @@ class Command(BaseCommand):
                 self.stdout.flush()
 
         code = Supervisor(options, say).run()
+        if code == damage.EXIT_CODE:
+            return True
         if code:
             raise SystemExit(code)
+        return False

@@ -1,0 +1,261 @@
+"""Jobs that wait for other jobs: what becomes of them when those end (design §4).
+
+Whether a job may start is asked of its parents' rows each time (`JobQuerySet.due`), so nothing
+here has to happen for a job to be held back rightly. What has to happen is that a job whose
+parent came to nothing fails as well. That is done after the commit of the parent's end, job by
+job of the chain; a process that dies in between leaves work that `settle_left` finds.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from jobs import transitions
+from jobs.choices import Status
+from jobs.models import Job, JobDependency, OnFailure, hold_queue
+from jobs.ports import Button, Reason
+from jobs.signals import job_ended, job_waiting
+from jobs.transitions import Trouble
+
+__all__ = [
+    "connect",
+    "dependencies_of",
+    "failed_with",
+    "own_reasons",
+    "revive",
+    "settle",
+    "settle_left",
+    "taken_along",
+]
+
+# Failed in one transaction: a lane that waits for the write lock must not look dead.
+_AT_ONCE = 100
+# Chains looked for by one sweep; the next one goes on.
+_SWEPT = 200
+_MANY = 500  # ids in one statement
+
+
+# --- When a job ends ----------------------------------------------------------------------
+
+
+class _Work(threading.local):
+    """The ended jobs that this thread is following, while it is following any."""
+
+    ended: deque[UUID] | None = None
+
+
+_work = _Work()
+
+
+def connect() -> None:
+    """Listen to the ends of jobs."""
+    job_ended.connect(_on_job_ended, dispatch_uid="jobs.chains.job_ended")
+
+
+def _on_job_ended(job_ids: Sequence[UUID], **_: object) -> None:
+    """Wake whatever may start now, and see to what can't start any more after the commit.
+
+    The rows of others are not touched in this transaction: who ends a job holds locks that come
+    after those of the queue, and may have written its event already (docs/architecture.md).
+    """
+    waiting: list[tuple[str, str, str]] = []
+    for some in _parts(job_ids):
+        found = JobDependency.objects.of_waiting_jobs().filter(parent__in=some)
+        waiting += found.values_list("on_failure", "job__app_type", "job__target_server_alias")
+    if not waiting:
+        return
+    for app_type, alias in {(app_type, alias) for _, app_type, alias in waiting}:
+        job_waiting.send(sender=Job, app_type=app_type, target_server_alias=alias)
+    if any(on_failure == OnFailure.CANCEL for on_failure, _, _ in waiting):
+        # Robust: whoever ended the job goes on whatever happens here; the sweep tries again.
+        ended = list(job_ids)
+
+        def see_to_them() -> None:  # Django asks for a name when it logs what went wrong
+            settle(ended)
+
+        transaction.on_commit(see_to_them, robust=True)
+
+
+def settle(ended: Iterable[UUID]) -> list[UUID]:
+    """Fail the waiting jobs that these took with them, and those that they take; return them.
+
+    Each step is a transaction of its own. Doing it twice is no error.
+    """
+    if _work.ended is not None:  # called by the commit of a step of its own
+        _work.ended.extend(ended)
+        return []
+    _work.ended, failed = deque(ended), []
+    try:
+        while _work.ended:
+            some = [_work.ended.popleft() for _ in range(min(_MANY, len(_work.ended)))]
+            while gone := _fail_dependents(some):
+                failed += gone
+    finally:
+        _work.ended = None
+    return failed
+
+
+def settle_left() -> int:
+    """Fail what waits for jobs that ended long ago: their process died before it came to that."""
+    left = JobDependency.objects.hopeless().of_waiting_jobs()
+    return len(settle(set(left.values_list("parent", flat=True)[:_SWEPT])))
+
+
+def revive(parents: Iterable[UUID], candidates: Sequence[UUID]) -> list[UUID]:
+    """Queue those of these failed jobs again that can wait now that these parents wait again.
+
+    One that also needs another job which came to nothing stays as it is. Call it in a transaction,
+    after `hold_queue`; returns which were queued.
+    """
+    again: list[UUID] = []
+    left = list(candidates)
+    open_again = set(parents)
+    while left:
+        # Round by round: the state of its parents tells whether a job may wait again, and these
+        # may be among the others.
+        ready = [pk for pk in left if _may_wait(pk, open_again) and transitions.retry(pk)]
+        if not ready:
+            break
+        again += ready
+        open_again.update(ready)
+        left = [pk for pk in left if pk not in open_again]
+    return again
+
+
+def _may_wait(job_id: UUID, parents: Iterable[UUID]) -> bool:
+    """Tell whether a job depends on one of these, and on none that came to nothing."""
+    needs = JobDependency.objects.filter(job=job_id)
+    known = set(needs.values_list("parent", flat=True))
+    return not known.isdisjoint(parents) and not needs.hopeless().exists()
+
+
+def failed_with(parents: Iterable[UUID]) -> list[UUID]:
+    """Return the jobs that failed because these came to nothing, nearest first."""
+    seen = set(parents)
+    frontier, found = list(seen), []
+    while frontier:
+        rows = Job.objects.listed().filter(
+            status=Status.FAILED,
+            error_code="dependency_failed",
+            needs__parent__in=frontier[:_MANY],
+            needs__on_failure=OnFailure.CANCEL,
+        )
+        ids = rows.order_by("position", "pk").values_list("pk", flat=True)
+        new = [pk for pk in dict.fromkeys(ids) if pk not in seen]
+        seen.update(new)
+        found += new
+        frontier = [*frontier[_MANY:], *new]
+    return found
+
+
+def _fail_dependents(parents: Sequence[UUID]) -> list[UUID]:
+    # Without `write_turn`: this runs after commits of others, inside of theirs.
+    with transaction.atomic():
+        hold_queue()
+        hopeless = (
+            JobDependency.objects.hopeless()
+            .of_waiting_jobs()
+            .filter(parent__in=parents)
+            .select_related("parent")
+            .order_by("job", "parent")[:_AT_ONCE]
+        )
+        blame = {found.job_id: found.parent for found in reversed(hopeless)}
+        held = Job.objects.filter(pk__in=blame, status=Status.PENDING).order_by("pk")
+        jobs = list(held.select_for_update(no_key=True))
+        return [job.pk for job in jobs if transitions.fail_pending(job, _trouble(blame[job.pk]))]
+
+
+def _trouble(parent: Job) -> Trouble:
+    return Trouble(
+        "dependency_failed",
+        f"It needs the job {parent.pk}, which {_fate(parent)}.",
+        "Retry that job together with those that depend on it, or submit this one without it.",
+    )
+
+
+def _fate(parent: Job) -> str:
+    if parent.status == Status.FAILED:
+        why = f": {parent.error_message}" if parent.error_message else ""
+        return f"failed{why}".rstrip(".")
+    return "was deleted" if parent.status == Status.PENDING else "was cancelled"
+
+
+# --- What depends on what -----------------------------------------------------------------
+
+
+def taken_along(job_ids: Iterable[UUID]) -> list[UUID]:
+    """Return the waiting jobs that would fail if these were cancelled, nearest first."""
+    seen = set(job_ids)
+    frontier, found = list(seen), []
+    while frontier:
+        next_ones: list[UUID] = []
+        for some in _parts(frontier):
+            rows = JobDependency.objects.of_waiting_jobs()
+            rows = rows.filter(parent__in=some, on_failure=OnFailure.CANCEL).order_by("pk")
+            for job_id in rows.values_list("job", flat=True):
+                if job_id not in seen:
+                    seen.add(job_id)
+                    next_ones.append(job_id)
+        found += next_ones
+        frontier = next_ones
+    return found
+
+
+def dependencies_of(jobs: Sequence[Job]) -> Mapping[UUID, list[dict[str, Any]]]:
+    """Return what each of these jobs depends on: `{"job", "on_failure", "status"}`; one query."""
+    found: dict[UUID, list[dict[str, Any]]] = {}
+    rows = JobDependency.objects.filter(job__in=[job.pk for job in jobs]).order_by("pk")
+    for job_id, parent, on_failure, status in rows.values_list(
+        "job", "parent", "on_failure", "parent__status"
+    ):
+        found.setdefault(job_id, []).append(
+            {"job": str(parent), "on_failure": on_failure, "status": status}
+        )
+    return found
+
+
+def own_reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
+    """Return why those of these pending jobs wait that wait for a nod or for another job.
+
+    From the same conditions as `JobQuerySet.due`; one query.
+    """
+    found = {
+        job.pk: Reason(
+            "held",
+            "It waits for a nod: the first jobs of its batch come first.",
+            "Look at the first pictures, then let the rest run or cancel it.",
+            (Button("Run the rest", "nod", str(job.batch_id)),) if job.batch_id else (),
+        )
+        for job in jobs
+        if job.held
+    }
+    asked = [job.pk for job in jobs if job.pk not in found]
+    unmet = JobDependency.objects.unmet().filter(job__in=asked).select_related("parent")
+    for row in unmet.order_by("-pk"):  # of several, the first one that was named
+        found[row.job_id] = _reason(row)
+    return found
+
+
+def _reason(row: JobDependency) -> Reason:
+    parent = row.parent
+    words = parent.prompt[:60].strip() or parent.kind
+    sentence = f"It waits for the job “{words}” ({parent.pk}), which is {parent.status}."
+    if parent.is_final or parent.deleted_at is not None:
+        sentence = f"It needs the job {parent.pk}, which {_fate(parent)}."
+    return Reason(
+        "dependency",
+        sentence,
+        "Wait for that job, or let this one run without it.",
+        (Button("Don't wait for it", "cancel_dependency", str(row.job_id)),),
+    )
+
+
+def _parts(ids: Iterable[UUID]) -> Iterable[list[UUID]]:
+    """Yield ids in lists that fit into a statement."""
+    every = list(ids)
+    for start in range(0, len(every), _MANY):
+        yield every[start : start + _MANY]

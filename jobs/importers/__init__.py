@@ -1,0 +1,1 @@
+"""Queues of other programs, taken in as jobs (docs/importing.md)."""

@@ -1,0 +1,180 @@
+"""What the buttons of the queue page do with single jobs, and with the queue as a whole."""
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from apikeys.actors import Actor
+from jobs import services
+from jobs.choices import Status
+from jobs.models import Undo
+from jobs.services import queue as whole_queue
+from jobs.services import undo as undoing
+from mobilesd.errors import InvalidInput, Problem
+from mobilesd.http.pages import acted, go_to
+
+__all__ = [
+    "actor_of",
+    "cancel",
+    "clear",
+    "count",
+    "delete",
+    "done",
+    "duplicate",
+    "only_staff",
+    "retry",
+    "send_to",
+    "switch",
+    "undo",
+    "undo_of",
+    "wait_not",
+]
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return whose page it is."""
+    return Actor.of_user(request.user)
+
+
+def count(number: int) -> str:
+    """Return a number of jobs in words."""
+    return f"{number} job" if number == 1 else f"{number} jobs"
+
+
+def undo_of(row: Undo | None) -> tuple[str, float] | None:
+    """Return where a toast's Undo goes, and for how many seconds it is of use."""
+    if row is None:
+        return None
+    left = (row.expires_at - timezone.now()).total_seconds()
+    return reverse("undo", args=[row.pk]), round(max(0.0, left), 1)
+
+
+def done(request: HttpRequest, text: str, row: Undo | None = None) -> HttpResponse:
+    """Say what was done, with a button that takes it back."""
+    return acted(request, text, reverse("queue"), undo_of(row))
+
+
+# --- One job ----------------------------------------------------------------------------------
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Cancel a job, and say what else it took."""
+    actor = actor_of(request)
+    others = len(services.also_taken([job_id], actor))
+    changed = services.cancel(job_id, actor)
+    more = f" {count(others)} that needed it can't be made." if others and changed.undo else ""
+    return done(request, f"Cancelled.{more}", changed.undo)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Queue a failed or cancelled job again."""
+    if request.POST.get("seed") == "new":
+        services.retry(job_id, actor_of(request), seed="new")
+        return done(request, "Back in the queue, with a new seed.")
+    services.retry(job_id, actor_of(request))
+    return done(request, "Back in the queue.")
+
+
+@login_required
+@require_POST
+def duplicate(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Queue the same once more, as a job of its own."""
+    new = request.POST.get("seed") == "new"
+    once = request.POST.get("once", "")[:64]  # a doubled tap repeats it
+    made = services.duplicate(
+        job_id,
+        actor_of(request),
+        seed="new" if new else "same",
+        idempotency_key=f"page:{once}" if once else "",
+    )
+    place = f" It is number {made.queue_position}." if made.queue_position else ""
+    return done(request, f"Duplicated.{place}")
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Delete a job; its own page is left for the queue."""
+    changed = services.delete(job_id, actor_of(request))
+    if request.POST.get("leave"):
+        return go_to(request, reverse("queue"), "Deleted.", undo_of(changed.undo))
+    return done(request, "Deleted.", changed.undo)
+
+
+@login_required
+@require_POST
+def send_to(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Name the server for a waiting job, or let it be any."""
+    alias = request.POST.get("server", "")
+    services.patch(job_id, actor_of(request), {"target_server_alias": alias}, {})
+    return done(request, f"It waits for {alias} now." if alias else "Any server may take it now.")
+
+
+@login_required
+@require_POST
+def wait_not(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Let a waiting job run without those that it depends on."""
+    services.patch(job_id, actor_of(request), {"depends_on": ()}, {})
+    return done(request, "It waits for no other job now.")
+
+
+# --- The queue as a whole ---------------------------------------------------------------------
+
+
+def only_staff(request: HttpRequest) -> None:
+    """Refuse what concerns everybody's jobs to who does not administrate."""
+    if not request.user.is_staff:
+        raise Problem(
+            "Only staff may pause the queue.",
+            error="scope_missing",
+            hint="Ask somebody who administrates this MobileSD.",
+        )
+
+
+@login_required
+@require_POST
+def switch(request: HttpRequest) -> HttpResponse:
+    """Pause or resume the queue, or one server or app type in it."""
+    only_staff(request)
+    server, app_type = request.POST.get("server", ""), request.POST.get("app_type", "")
+    what = server or (f"The queue of {app_type} jobs" if app_type else "The queue")
+    if request.POST.get("to") == "pause":
+        whole_queue.pause(server=server, app_type=app_type)
+        return done(request, f"{what} is paused. What is being made is finished.")
+    whole_queue.resume(server=server, app_type=app_type)
+    return done(request, f"{what} goes on.")
+
+
+_CLEARED = {
+    "ended": (Status.FAILED, Status.CANCELLED),
+    "done": (Status.COMPLETED,),
+}
+
+
+@login_required
+@require_POST
+def clear(request: HttpRequest) -> HttpResponse:
+    """Take the jobs that ended off the page; the pictures stay in the gallery."""
+    statuses = _CLEARED.get(request.POST.get("what", ""))
+    if statuses is None:
+        raise InvalidInput("Say what to clear.", error="job_operation_invalid")
+    gone = services.clear_finished(actor_of(request), statuses)
+    more = "" if gone.complete else " There are more: clear again."
+    return done(request, f"{count(gone.count)} cleared.{more}", gone.undo)
+
+
+@login_required
+@require_POST
+def undo(request: HttpRequest, undo_id: UUID) -> HttpResponse:
+    """Bring back what was just taken away."""
+    undone = undoing.undo(undo_id, actor_of(request))
+    words = f"{count(undone.restored)} brought back." if undone.restored else "It is back already."
+    return done(request, words)

@@ -1,0 +1,236 @@
+"""What an order depends on: checked, tied to its jobs, changed, and queued again together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apikeys.actors import Actor
+from jobs import chains, journal
+from jobs.choices import Status
+from jobs.models import Job, JobDependency, OnFailure, Retry, hold_queue
+from jobs.services.changes import Seed, find, retry
+from jobs.services.orders import Need
+from jobs.usage import check_quota
+from mobilesd.errors import Conflict, InvalidInput, bad_field
+from mobilesd.sqlite import write_turn
+
+__all__ = [
+    "MAX_NEEDS",
+    "Ties",
+    "also_taken",
+    "check_no_circle",
+    "circle_in",
+    "failed_with",
+    "needs_of",
+    "retry_dependents",
+    "retry_together",
+    "ties_of",
+]
+
+MAX_NEEDS = 50
+_RETRIED_AT_ONCE = 1_000
+_CAME_TO_NOTHING = (Status.FAILED, Status.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Ties:
+    """The jobs that new ones will wait for, checked against what the actor may see."""
+
+    needs: Mapping[UUID, str]
+    actor: Actor
+
+    def tie(self, job_ids: Sequence[UUID]) -> None:
+        """Insert the dependencies of new jobs; call it in the transaction that inserts these.
+
+        Raises InvalidInput for a job that was deleted meanwhile, Conflict (`dependency_failed`)
+        for one that came to nothing, so that the order is not taken at all.
+        """
+        # Locked on PostgreSQL, so that none of them ends between this look and the commit: who
+        # ends it sees the new jobs, or is seen here. SQLite has one writer anyway.
+        parents = Job.objects.listed().visible_to(self.actor).filter(pk__in=self.needs)
+        if connection.features.has_select_for_update:
+            parents = parents.order_by("pk").select_for_update(no_key=True)
+        states = {row.pk: row for row in parents.only("pk", "status", "error_message")}
+        for number, (parent, on_failure) in enumerate(self.needs.items()):
+            _check_parent(number, parent, states.get(parent), on_failure)
+        rows = [
+            JobDependency(job_id=job_id, parent_id=parent, on_failure=on_failure)
+            for job_id in job_ids
+            for parent, on_failure in self.needs.items()
+        ]
+        JobDependency.objects.bulk_create(rows, batch_size=250)
+        journal.add([{"need": {**journal.record_of(row), "id": None}} for row in rows])
+
+    def replace(self, job_id: UUID) -> None:
+        """Let a waiting job depend on these and on no others; call it in its change's transaction.
+
+        Call `hold_queue` before any row of a job is locked. What it depended on before is not
+        checked again. Raises what `tie` raises, and InvalidInput (`dependency_cycle`).
+        """
+        check_no_circle(job_id, self.needs)
+        rows = JobDependency.objects.filter(job=job_id)
+        old = dict(rows.values_list("parent", "on_failure"))
+        new = {parent: how for parent, how in self.needs.items() if old.get(parent) != how}
+        rows.filter(parent__in=[p for p in old if p not in self.needs or p in new]).delete()
+        if new:
+            Ties(new, self.actor).tie([job_id])
+
+
+def needs_of(job_id: UUID) -> tuple[Need, ...]:
+    """Return what a job depends on now."""
+    rows = JobDependency.objects.filter(job=job_id).order_by("pk")
+    return tuple(Need(parent, how) for parent, how in rows.values_list("parent", "on_failure"))
+
+
+def ties_of(needs: Sequence[Need], bound: Iterable[UUID], actor: Actor) -> Ties | None:
+    """Return what an order is to wait for; None for nothing, which costs no query.
+
+    `bound` are the jobs whose pictures it takes: it depends on these as well. Raises InvalidInput.
+    """
+    wanted: dict[UUID, str] = {}
+    for number, need in enumerate(needs):
+        if wanted.get(need.job, need.on_failure) != need.on_failure:
+            raise bad_field(f"depends_on.{number}", f"names the job {need.job} a second time.")
+        wanted[need.job] = need.on_failure
+    for job_id in bound:
+        if wanted.setdefault(job_id, OnFailure.CANCEL) == OnFailure.RUN:
+            raise bad_field(
+                "depends_on",
+                f'says "run" for the job {job_id}, whose picture this one is made from.',
+                'Without that picture it can\'t run. Say "cancel", or leave the picture out.',
+            )
+    if len(wanted) > MAX_NEEDS:
+        raise bad_field("depends_on", f"names {len(wanted)} jobs. The limit is {MAX_NEEDS}.")
+    return Ties(wanted, actor) if wanted else None
+
+
+def _check_parent(number: int, parent: UUID, job: Job | None, on_failure: str) -> None:
+    if job is None:
+        raise bad_field(
+            f"depends_on.{number}",
+            f"names no job: {parent}.",
+            "A deleted job and a job of somebody else look the same as none.",
+        )
+    if job.status in _CAME_TO_NOTHING and on_failure == OnFailure.CANCEL:
+        raise Conflict(
+            f"The job {parent}, which this one depends on, is {job.status} already."
+            + (f" {job.error_message}" if job.error_message else ""),
+            error="dependency_failed",
+            hint='Retry that job first, leave it out, or send {"job": …, "on_failure": "run"}.',
+            fields={f"depends_on.{number}": [f"names a job that is {job.status}."]},
+            extra={"mobilesd_job_id": str(parent), "status": job.status},
+        )
+
+
+# --- Circles ------------------------------------------------------------------------------
+
+
+def circle_in(needs: Mapping[UUID, Iterable[UUID]]) -> list[UUID]:
+    """Return jobs that wait for each other in a circle, in its order; [] if there are none. Pure.
+
+    Without recursion: a chain may be longer than Python's stack.
+    """
+    done: set[UUID] = set()
+    for start in needs:
+        path: list[UUID] = []
+        on_path: dict[UUID, int] = {}
+        steps = [(start, iter([start]))]
+        while steps:
+            following = next(steps[-1][1], None)
+            if following is None:
+                steps.pop()
+                if path and steps:
+                    left = path.pop()
+                    del on_path[left]
+                    done.add(left)
+            elif following in on_path:
+                return path[on_path[following] :]
+            elif following not in done:
+                on_path[following] = len(path)
+                path.append(following)
+                steps.append((following, iter(needs.get(following, ()))))
+    return []
+
+
+def check_no_circle(job_id: UUID, needs: Iterable[UUID]) -> None:
+    """Refuse that a job waits for others that wait for it, directly or not.
+
+    Call it in the transaction that ties them, after `hold_queue`. Raises InvalidInput
+    (`dependency_cycle`).
+    """
+    known: dict[UUID, list[UUID]] = {job_id: list(needs)}
+    frontier = [parent for parent in known[job_id] if parent != job_id]
+    while frontier:
+        rows = JobDependency.objects.filter(job__in=frontier[:500]).values_list("job", "parent")
+        known |= {asked: [] for asked in frontier[:500]}
+        for child, parent in rows:
+            known[child].append(parent)
+        found = [parent for asked in frontier[:500] for parent in known[asked]]
+        frontier = [*frontier[500:], *(p for p in dict.fromkeys(found) if p not in known)]
+    if circle := circle_in(known):
+        raise _cycle(circle)
+
+
+def _cycle(circle: Sequence[UUID]) -> InvalidInput:
+    names = " → ".join(str(job_id) for job_id in [*circle, circle[0]])
+    sentence = f"depends_on would make jobs wait for each other in a circle: {names}."
+    return InvalidInput(sentence, error="dependency_cycle", fields={"depends_on": [sentence]})
+
+
+# --- Changing, cancelling, queueing again -------------------------------------------------
+
+
+def also_taken(job_ids: Sequence[UUID], actor: Actor) -> list[UUID]:
+    """Return which other waiting jobs, of those that the actor may see, cancelling these takes."""
+    return _visible(chains.taken_along(job_ids), actor)
+
+
+def failed_with(job_ids: Sequence[UUID], actor: Actor) -> list[UUID]:
+    """Return which jobs, of those that the actor may see, failed because of these."""
+    return _visible(chains.failed_with(job_ids), actor)
+
+
+def _visible(job_ids: list[UUID], actor: Actor) -> list[UUID]:
+    if actor.sees_all_jobs:
+        return job_ids
+    seen: set[UUID] = set()
+    for start in range(0, len(job_ids), 500):
+        some = Job.objects.visible_to(actor).filter(pk__in=job_ids[start : start + 500])
+        seen.update(some.values_list("pk", flat=True))
+    return [job_id for job_id in job_ids if job_id in seen]
+
+
+def retry_together(job_id: UUID, actor: Actor, *, seed: Seed) -> tuple[Job, list[UUID]]:
+    """Queue a job again together with those that failed because of it, all or none; return them.
+
+    Raises what `retry` raises.
+    """
+    with write_turn(), transaction.atomic():
+        check_quota(actor, 1)  # before the lock of the queue, as everywhere
+        hold_queue()
+        job = retry(job_id, actor, seed=seed)
+        return job, retry_dependents(job_id, actor)
+
+
+def retry_dependents(job_id: UUID, actor: Actor) -> list[UUID]:
+    """Queue the jobs again that failed because of this one, which waits again; return them.
+
+    Those that still need another job which came to nothing stay as they are. For the quotas of a
+    key each is a job more. Raises NotFound or QuotaExceeded.
+    """
+    find(job_id, actor)
+    with write_turn(), transaction.atomic():
+        wanted = failed_with([job_id], actor)[:_RETRIED_AT_ONCE]
+        if not wanted:
+            return []
+        check_quota(actor, len(wanted))
+        hold_queue()
+        again = chains.revive([job_id], wanted)
+        prefix, at = actor.key_prefix or "", timezone.now()
+        Retry.objects.bulk_create(
+            [Retry(job_id=pk, api_key_prefix=prefix, at=at) for pk in again], batch_size=250
+        )
+    return again

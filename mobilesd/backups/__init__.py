@@ -1,0 +1,1 @@
+"""Backups, restoring them, and the recovery of a damaged database."""

@@ -1,0 +1,1 @@
+"""Installations of other programs, taken over with their servers and pictures."""

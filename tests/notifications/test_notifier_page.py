@@ -1,0 +1,79 @@
+"""The page of notifications: list, add, test, switch off; each for its owner."""
+
+import pytest
+
+from jobs.models import Notice, Notifier
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+FORM = {
+    "url": "ntfys://ntfy.sh/a-secret-topic",
+    "name": "My phone",
+    "kinds": ["done", "queue_empty"],
+    "quiet_hours": "23:00-07:00",
+    "time_zone": "Europe/Berlin",
+}
+
+
+@pytest.fixture
+def me(client):
+    user = factories.user("anna")
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def made(client, me):
+    assert client.post("/notifications/add", FORM).status_code == 303
+    return Notifier.objects.get()
+
+
+def test_the_navigation_leads_there_and_an_empty_list_says_what_to_do(client, me) -> None:
+    assert 'href="/notifications"' in client.get("/").content.decode()
+    assert "Nobody is told yet" in client.get("/notifications").content.decode()
+    assert client.get("/notifications/add").status_code == 200
+
+
+def test_what_was_added_is_listed_without_its_address(client, me, made) -> None:
+    assert (made.owner, made.kinds) == (me, ["done", "queue_empty"])
+    page = client.get("/notifications").content.decode()
+    for words in ("My phone", "ntfy", "queue empty", "quiet 23:00-07:00"):
+        assert words in page
+    assert "a-secret-topic" not in page
+
+
+def test_a_wrong_form_comes_back_with_what_was_typed_and_is_not_kept(client, me) -> None:
+    answer = client.post("/notifications/add", {**FORM, "url": "syslog://x", "kinds": []})
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "syslog://x" in page
+    assert "It names no service" in page
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert not Notifier.objects.exists()
+
+
+def test_the_buttons_work(client, me, made) -> None:
+    client.post(f"/notifications/{made.pk}/test")
+    assert Notice.objects.get().kind == "test"
+    assert "1 message waits" in client.get("/notifications").content.decode()
+    client.post(f"/notifications/{made.pk}/switch")
+    assert not Notifier.objects.get().is_active
+    client.post(f"/notifications/{made.pk}/switch", {"to": "on"})
+    assert Notifier.objects.get().is_active
+    client.post(f"/notifications/{made.pk}/delete")
+    assert not Notifier.objects.exists()
+
+
+def test_an_error_is_shown(client, me, made) -> None:
+    Notifier.objects.update(last_error="The service answered with status 401.")
+    page = client.get("/notifications").content.decode()
+    assert "Failing" in page
+    assert "status 401" in page
+
+
+def test_those_of_others_are_not_there(client, me, made) -> None:
+    client.force_login(factories.staff("root"))
+    assert "My phone" not in client.get("/notifications").content.decode()
+    assert client.post(f"/notifications/{made.pk}/delete").status_code == 404
+    assert Notifier.objects.exists()

@@ -1,0 +1,142 @@
+"""Bytes that turn: in pages, which SQLite finds, and in cells, which only a row's checksum does."""
+
+import random
+
+import pytest
+
+from gallery.models import Image
+from jobs.checksums import IMAGE, JOB, damaged
+from jobs.models import Job
+from mobilesd.backups import damage, recovery, rows, snapshots, tasks
+from tests.safety.world import A_DAY, World, a_day
+
+FLIPS = 50
+RECOVERED = 5  # of them all the way, here; bench/corruption.py does all
+
+
+def places(world: World, count: int) -> list[int]:
+    """Return places at which one turned byte is found by the check, spread over the file."""
+    drawn = random.Random(4)
+    size = world.file.stat().st_size
+    found: list[int] = []
+    while len(found) < count:
+        offset = drawn.randrange(size)
+        world.flip(offset)
+        if recovery.assess():
+            found.append(offset)
+        world.flip(offset)
+    return found
+
+
+def test_turned_bytes_that_are_found_are_recovered_from(world: World):
+    a_day(world)
+    world.close()
+    whole = world.file.read_bytes()
+    found = places(world, FLIPS)
+    assert len(set(found)) == FLIPS
+    for offset in found[:RECOVERED]:
+        world.file.write_bytes(whole)
+        world.flip(offset)
+        report = world.start()
+        assert report is not None, offset
+        assert world.states() == A_DAY, offset
+        world.close()
+
+
+def turn(world: World, text: bytes) -> None:
+    """Turn one byte of a text in the file, so that it is another text of the same length."""
+    world.close()
+    content = world.file.read_bytes()
+    offset = content.find(text)
+    assert offset >= 0
+    # Every copy of it: the row may have been moved within its page.
+    while offset >= 0:
+        content = content[:offset] + bytes([content[offset] ^ 0x01]) + content[offset + 1 :]
+        offset = content.find(text)
+    world.file.write_bytes(content)
+
+
+@pytest.mark.parametrize("with_backup", [False, True])
+def test_a_cell_of_a_job_is_found_and_mended(world: World, with_backup: bool):
+    job_id = world.submit("an unmistakable lighthouse")
+    if with_backup:
+        world.backup()
+        for file in (world.data_dir / "journal").iterdir():
+            file.unlink()
+    turn(world, b"unmistakable lighthouse")
+    assert recovery.assess() == "", "SQLite does not see it"
+    [found] = damaged(world.file, JOB)
+    assert found.key == job_id.hex
+    assert rows.mend() == (1, [])
+    assert list(damaged(world.file, JOB)) == []
+    assert Job.objects.get(pk=job_id).prompt == "an unmistakable lighthouse"
+
+
+def test_a_cell_of_a_picture_is_found_and_mended(world: World):
+    world.complete(world.submit("a boat"))
+    turn(world, b"told by the server")
+    [found] = damaged(world.file, IMAGE)
+    assert rows.mend() == (1, [])
+    assert Image.objects.get().infotext == "told by the server"
+    assert found.key == Image.objects.get().pk.hex
+
+
+def test_an_id_that_turned_is_mended_by_the_checksum(world: World):
+    job_id = world.submit("a boat")
+    other = f"{int(job_id.hex[0], 16) ^ 1:x}{job_id.hex[1:]}"
+    world.sql("PRAGMA foreign_keys = OFF")
+    world.sql("UPDATE jobs_job SET id = ? WHERE id = ?", other, job_id.hex)
+    assert rows.mend() == (1, [])
+    assert Job.objects.get().pk == job_id
+
+
+def test_what_nobody_knows_any_more_is_named(world: World):
+    world.submit("an unmistakable lighthouse")
+    for file in (world.data_dir / "journal").iterdir():
+        file.unlink()
+    turn(world, b"unmistakable lighthouse")
+    mended, left = rows.mend()
+    assert mended == 0
+    assert [found.guarded for found in left] == [JOB]
+
+
+def test_the_hourly_look_notes_damaged_rows_and_writes_missing_checksums(world: World):
+    world.submit("an unmistakable lighthouse")
+    changed = Job.objects.get(pk=world.submit("a boat"))
+    Job.objects.filter(pk=changed.pk).update(checkpoint="other")
+    changed.refresh_from_db()
+    assert changed.checksum == "", "it is another row now"
+    assert tasks.look_at_rows() == 0
+    changed.refresh_from_db()
+    assert changed.checksum != ""
+    turn(world, b"unmistakable lighthouse")
+    assert tasks.look_at_rows() == 1
+    assert tasks.damaged_rows_file().exists()
+    rows.mend()
+    assert tasks.look_at_rows() == 0
+    assert not tasks.damaged_rows_file().exists()
+
+
+def test_the_hourly_look_notes_a_damaged_database(world: World):
+    world.submit()
+    world.close()
+    [offset] = places(world, 1)
+    world.flip(offset)
+    assert tasks.look_and_back_up() == "damaged"
+    assert world.is_noted
+    assert [snapshot.at.year for snapshot in snapshots.snapshots()] == [2020], "no bad backup"
+
+
+def test_whoever_meets_the_damage_notes_it(world: World):
+    a_day(world)
+    world.close()
+    size = world.file.stat().st_size
+    with world.file.open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"\xff" * (size - 4096))
+    with pytest.raises(Exception, match="malformed"):
+        list(Job.objects.all())
+    assert damage.noted()
+    assert world.start() is not None
+    assert not damage.noted()
+    assert world.states() == A_DAY

@@ -1,0 +1,73 @@
+"""`up` with its real processes, over a database that is damaged."""
+
+import contextlib
+import re
+import signal
+import sqlite3
+from pathlib import Path
+
+import requests
+
+from tests.processes.installation import Installation, eventually
+
+
+def damage(file: Path) -> None:
+    """Write nonsense over all pages but the first, beneath the processes that have it open."""
+    with contextlib.closing(sqlite3.connect(file, timeout=20)) as connection:
+        eventually(
+            lambda: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0,
+            what="the log written back",
+        )
+    size = file.stat().st_size
+    with file.open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"\xff" * (size - 4096))
+
+
+def backed_up(started: Installation) -> None:
+    """Make a backup now: keys are not in the journal."""
+    code = "from mobilesd.backups import snapshots; snapshots.take()"
+    started.manage("shell", "-c", code)
+
+
+def test_a_database_that_is_damaged_under_way_comes_back_with_its_jobs(tmp_path: Path):
+    with Installation(tmp_path / "data") as started:
+        first = started.submit()
+        backed_up(started)
+        second = started.submit()
+        pid = started.process("web").pid
+        damage(started.data_dir / "mobilesd.sqlite3")
+        with contextlib.suppress(requests.RequestException):
+            started.answer("/healthz")
+
+        def told() -> bool:
+            return "was rebuilt from" in started.logs
+
+        eventually(told, 60, "the recovery")
+        started.wait_ready()
+        assert started.process("web").pid != pid
+        assert {started.job(job)["status"] for job in (first, second)} == {"pending"}
+        assert started.up is not None
+        assert started.up.poll() is None, "it is the same `up`"
+        warnings = requests.get(f"{started.url}/healthz", timeout=5).json()["warnings"]
+        assert re.search("was rebuilt from the backup of", warnings[0])
+
+
+def test_a_database_that_is_gone_is_no_empty_installation(tmp_path: Path):
+    with Installation(tmp_path / "data") as started:
+        job = started.submit()
+        backed_up(started)
+        later = started.submit()
+        for process in (started.up, *started.children()):
+            assert process is not None
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+        assert started.up is not None
+        started.up.wait()
+        eventually(lambda: not started.left_behind(), what="all processes gone")
+        for file in started.data_dir.glob("mobilesd.sqlite3*"):
+            file.unlink()
+        started.start()
+        assert "the file is missing" in started.logs
+        assert {started.job(known)["status"] for known in (job, later)} == {"pending"}
+        assert started.manage("doctor").count("recovered at") == 1

@@ -1,0 +1,143 @@
+"""What a test does to an installation, and what it finds after the next start."""
+
+import contextlib
+import io
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from django.db import connections, transaction
+from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
+
+from apikeys.actors import SYSTEM
+from dispatch.dispatchers.base import Answer, Picture
+from dispatch.lanes import store
+from jobs import services, transitions
+from jobs.models import Attempt, Job
+from jobs.services.orders import Order
+from mobilesd.backups import damage, recovery, snapshots
+
+__all__ = ["A_DAY", "World", "a_day", "picture"]
+
+
+def picture(job: Job, number: int = 0) -> bytes:
+    """Return a PNG file with the infotext of a job, as a server makes it."""
+    params = job.generation_params
+    seed = params["seed"] + number
+    text = (
+        f"{params['positive_prompt']}\n"
+        f"Steps: 4, Sampler: Euler, CFG scale: 7, Seed: {seed}, Size: 8x8, Version: f2"
+    )
+    note = PngInfo()
+    note.add_text("parameters", text)
+    stream = io.BytesIO()
+    color = (seed % 256, hash(text) % 256, number)
+    PillowImage.new("RGB", (8, 8), color).save(stream, "PNG", pnginfo=note)
+    return stream.getvalue()
+
+
+class World:
+    """One data folder with its database, driven by the services that the processes use."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.file = data_dir / "mobilesd.sqlite3"
+        self.said: list[str] = []
+
+    # --- What happens before ----------------------------------------------------------------
+    def submit(self, prompt: str = "a boat", key: str = "", **params: object) -> UUID:
+        asked = {"positive_prompt": prompt, "width": 64, "height": 64, "steps": 4, "seed": 7}
+        order = Order(generation_params={**asked, **params}, idempotency_key=key)
+        made = services.submit(order, SYSTEM)
+        assert made.job is not None
+        return made.job.pk
+
+    def run(self, job_id: UUID) -> Attempt:
+        with transaction.atomic():
+            attempt = transitions.claim(job_id, server_alias="gpu", lane=uuid4())
+        assert attempt is not None
+        return attempt
+
+    def complete(self, job_id: UUID) -> None:
+        attempt = self.run(job_id)
+        pictures = [
+            Picture(data=picture(attempt.job, number), infotext="told by the server", seed=7)
+            for number in range(attempt.job.images_wanted)
+        ]
+        answer = Answer(pictures=pictures, generation_info={})
+        assert store.complete(attempt.token, store.write_files(answer)) is not None
+
+    def cancel(self, job_id: UUID) -> None:
+        with transaction.atomic():
+            assert transitions.cancel(job_id)
+
+    def backup(self) -> snapshots.Snapshot:
+        return snapshots.take()
+
+    # --- Harm -------------------------------------------------------------------------------
+    def close(self, *, checkpoint: bool = True) -> None:
+        """Let go of the file, as processes that ended: with or without the log written back."""
+        if checkpoint:
+            connections.close_all()
+            return
+        # Another process's file handles would be gone without a checkpoint: the copy of the files
+        # as they are now is what a kill leaves.
+        kept = {path: path.read_bytes() for path in self.files() if path.exists()}
+        connections.close_all()
+        for path in self.files():
+            path.unlink(missing_ok=True)
+        for path, content in kept.items():
+            path.write_bytes(content)
+
+    def files(self) -> Sequence[Path]:
+        return recovery.database_files(self.file)
+
+    def flip(self, offset: int) -> None:
+        with self.file.open("r+b") as stream:
+            stream.seek(offset)
+            byte = stream.read(1)[0]
+            stream.seek(offset)
+            stream.write(bytes([byte ^ 0xFF]))
+
+    # --- The next start ---------------------------------------------------------------------
+    def start(self) -> recovery.Report | None:
+        """Do what `up` does before any process starts."""
+        return recovery.before_use(self.said.append)
+
+    def states(self) -> dict[str, str]:
+        return {row.prompt: row.status for row in Job.objects.all()}
+
+    def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Run a statement beside Django, in the same library."""
+        connections.close_all()
+        with contextlib.closing(sqlite3.connect(self.file)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+    @property
+    def is_noted(self) -> bool:
+        return damage.noted()
+
+
+def a_day(world: World) -> None:
+    """Leave jobs in all states, half of them after the newest backup."""
+    for part in ("old", "new"):
+        world.submit(f"{part} waits")
+        world.complete(world.submit(f"{part} done", n_iter=2))
+        world.cancel(world.submit(f"{part} cancelled"))
+        if part == "old":
+            goes_on = world.submit("done after the backup")
+            world.backup()
+            world.complete(goes_on)
+
+
+A_DAY = {
+    "old waits": "pending",
+    "old done": "completed",
+    "old cancelled": "cancelled",
+    "done after the backup": "completed",
+    "new waits": "pending",
+    "new done": "completed",
+    "new cancelled": "cancelled",
+}
