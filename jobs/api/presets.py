@@ -67,6 +67,7 @@ class PresetV2(ApiView):
 
     def patch(self, request: Request, preset_id: UUID) -> Response:
         actor = Actor.of_request(request)
+        presets.find(preset_id, actor)  # who may not see it learns nothing from the body's faults
         preset = presets.change(preset_id, actor, json_object(request))
         told = emit_preset(preset, actor)
         return Response({"success": True, "message": "Changed.", "preset": told})

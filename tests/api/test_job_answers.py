@@ -45,7 +45,7 @@ def test_every_field_of_the_contract_is_there(api, member, status):
 def test_a_pending_job_says_where_it_stands_and_why_it_waits(api, member):
     shown = _shown(api, factories.job(owner=member))
     assert shown["queue_position"] == 1
-    assert set(shown["waiting_reason"]) == {"code", "message", "action"}
+    assert set(shown["waiting_reason"]) == {"code", "message", "action", "buttons"}
     assert shown["waiting_reason"]["code"]
     assert (shown["progress"], shown["result_details"]) == (0.0, None)
 
