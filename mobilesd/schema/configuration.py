@@ -54,6 +54,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "Pictures", "description": "What the jobs made."},
         {"name": "Servers", "description": "What makes the pictures."},
         {"name": "Keys", "description": "Who may use this API."},
+        {"name": "Presets", "description": "Parameters with a name."},
         {"name": "Notifiers", "description": "Be told by ntfy, Telegram, mail and others."},
         {"name": "Webhooks", "description": "Be told of events by HTTP."},
         {"name": "Jobs (v1)"},

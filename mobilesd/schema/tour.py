@@ -33,8 +33,12 @@ _SERVER = {"alias": "postman", "apiUrl": "http://192.0.2.1:7860", "description":
 
 _KEY = {"name": "postman", "scopes": ["jobs:read"]}
 _NOTIFIER = {"url": "json://198.51.100.1/postman", "kinds": ["queue_empty"]}
+_PRESET = {"name": "postman", "generation_params": {"steps": 4}}
+_PRESETS = {"mobilesd": "presets", "version": 1, "presets": [_PRESET]}
+_HOURS = {"hours": "", "time_zone": ""}
 _WEBHOOK = {"url": "https://198.51.100.1/postman", "events": ["job.deleted"]}
 _BULK = {**_ORDER, "bulk_quantity": 3}
+_EARLY = {**_BULK, "run_first": 1}
 _TO_SERVER = {"alias": "server_alias"}
 _TO_KEY = {"prefix": "key_id"}
 _NOWHERE = {"server": "postman"}  # so that the tour pauses and clears nothing of anybody's
@@ -58,6 +62,8 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("v1_server", path=_TO_SERVER),
         Step("v1_change_server", path=_TO_SERVER),
         Step("servers"),
+        Step("server", path=_TO_SERVER),
+        Step("change_server", path=_TO_SERVER, body=_HOURS),
         *(
             Step(f"v1_{name}")
             for name in (
@@ -76,6 +82,10 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("pause_queue", body=_NOWHERE),
         Step("resume_queue", body=_NOWHERE),
         Step("clear_queue", body=_NOWHERE),
+        Step("change_queue_hours", body=_HOURS),
+        Step("apply_queue_plan", body={"order": []}),
+        Step("export_queue"),
+        Step("import_queue", query={"dry_run": "true"}),
         Step("v1_settings"),
         Step("v1_change_settings"),
         Step("v1_queue_processing"),
@@ -88,8 +98,15 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("job_status", query={"wait": 0}),
         Step("change_job"),
         Step("move_job", body={"before": "{{other_id}}"}),
+        Step("move_jobs", body={"jobs": ["{{job_id}}"], "to": "bottom"}),
+        Step("duplicate_job", saves={"copy_id": "mobilesd_job_id"}),
         Step("job_history"),
+        Step("cancel_jobs", saves={"undo_id": "undo.id"}, body={"jobs": ["{{copy_id}}"]}),
+        Step("undo"),
+        Step("delete_job", path={"job_id": "copy_id"}),
         Step("cancel_job"),
+        Step("clear_finished", saves={"undo_id": "undo.id"}),
+        Step("undo"),  # so that the tour takes away nothing of anybody's
         Step("retry_job"),
         Step("delete_job"),
         Step("delete_job", path={"job_id": "other_id"}),
@@ -98,6 +115,8 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("generate_bulk", saves={"batch_id": "bulk_job_id"}, body=_BULK),
         Step("bulk_status"),
         Step("cancel_bulk"),
+        Step("generate_bulk", saves={"batch_id": "bulk_job_id"}, body=_EARLY),
+        Step("nod_batch", body={"go": False}),
     ),
     "Jobs (v1)": (
         Step("v1_generate", saves={"job_id": "mobilesd_job_id"}, body=_ORDER),
@@ -119,6 +138,15 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("v1_image_info"),
         Step("v1_image_file"),
         Step("v1_image_thumbnail", query={"size": 256}),
+    ),
+    "Presets": (
+        Step("create_preset", saves={"preset_id": "preset.id"}, body=_PRESET),
+        Step("presets", query={"limit": 5}),
+        Step("preset"),
+        Step("export_presets"),
+        Step("import_presets", body=_PRESETS),  # what is there already, so nothing new
+        Step("change_preset", body={"description": "for a moment"}),
+        Step("delete_preset"),
     ),
     "Notifiers": (
         Step("create_notifier", saves={"notifier_id": "notifier.id"}, body=_NOTIFIER),
@@ -142,4 +170,7 @@ TOUR: Mapping[str, Sequence[Step]] = {
 }
 
 # They do not end by themselves, so a run of the folders above leaves them out.
-STREAMS: Sequence[Step] = (Step("events"),)
+STREAMS: Sequence[Step] = (
+    Step("events"),
+    Step("queue_plan"),  # no stream, but 409 until something was learned of the servers
+)

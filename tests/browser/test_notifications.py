@@ -1,6 +1,7 @@
 """Notifications in a browser: added on a phone, and the badge of a page that nobody looks at."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,11 @@ def test_a_page_that_nobody_looks_at_counts_what_ended(site):
     owner = page.evaluate("1") and _anna()
     for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
         _end(factories.job(Status.PROCESSING, owner=owner), status)
-    page.wait_for_function("document.title.startsWith('(2) ')")
-    page.wait_for_function(
-        "document.querySelector('link[rel=icon]').href.startsWith('data:image/png')"
-    )
+    expect(page).to_have_title(re.compile(r"^\(2\) "))
+    icon = page.locator('link[rel="icon"]')
+    expect(icon).to_have_attribute("href", re.compile("^data:image/png"))
     page.evaluate(f"window.looked = true; {hide}")
-    page.wait_for_function(f"document.title === {title!r}")
+    expect(page).to_have_title(title)
     assert page.locator('link[rel="icon"]').evaluate("e => new URL(e.href).pathname") == plain
 
 

@@ -86,6 +86,7 @@ def test_everybody_who_may_see_it_hears_of_it(api, job, member):
         "status": "pending",
         "fields": ["priority", "generation_params"],
         "request_id": ANY,
+        "by": ANY,
     }
 
 

@@ -150,7 +150,7 @@ def test_a_job_is_cancelled_while_its_first_progress_is_told(monkeypatch):
             lambda: other.begin(lambda: services.cancel(attempt.job_id, SYSTEM)),
         )
         report(attempt)
-        assert other.result().status == Status.CANCELLED
+        assert other.result().job.status == Status.CANCELLED
     assert not JobProgress.objects.exists(), "nobody would ever remove it"
 
 

@@ -77,16 +77,38 @@ def test_the_sweep_remembers_what_it_saw(monkeypatch):
     assert sweepers[0] is sweepers[1]
 
 
+DELIVER = ("wake_deliveries", "wake_notifying")
+
+
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
         (
             None,
-            {"watch_clusters", "sweep", "count_lanes", "prune", "keep_house", "wake_deliveries"},
+            {
+                "watch_clusters",
+                "sweep",
+                "count_lanes",
+                "prune",
+                "keep_house",
+                "wake_deliveries",
+                "wake_notifying",
+                "back_up",
+            },
         ),
         ("web", {"watch_clusters"}),
         ("dispatch", {"watch_clusters", "sweep", "count_lanes"}),
-        ("background", {"watch_clusters", "prune", "keep_house", "wake_deliveries"}),
+        (
+            "background",
+            {
+                "watch_clusters",
+                "prune",
+                "keep_house",
+                "wake_deliveries",
+                "wake_notifying",
+                "back_up",
+            },
+        ),
     ],
 )
 def test_each_role_has_its_own_chores(only, expected):
