@@ -58,7 +58,7 @@ def test_it_gives_way_to_a_person_after_the_picture_that_is_being_made() -> None
         ours, next_one = queue(2)
         url = f"{fake.url}/sdapi/v1/txt2img"
         theirs = {"prompt": "theirs", "steps": 20, "width": 64, "height": 64}
-        with lane(server, yield_look=0.1, linger=0.5, prefetch_lead=60):
+        with lane(server, yield_look=0.1, linger=10, prefetch_lead=60):
             eventually(lambda: fake.engine.state.sampling_step)
             person = threading.Thread(target=requests.post, args=(url,), kwargs={"json": theirs})
             person.start()
