@@ -221,6 +221,8 @@ def _in_words(trouble: Exception, *, timed_out: bool, seconds: float) -> str:
             return "It does not speak TLS as it should."
         if isinstance(each, ConnectionRefusedError):
             return "Nothing listens at the address (connection refused)."
-    if isinstance(trouble, OSError) and trouble.strerror:
+    # Closed before or after it had read all that was sent: a matter of a moment, the same fault.
+    closed = any(isinstance(each, ConnectionResetError | BrokenPipeError) for each in causes)
+    if isinstance(trouble, OSError) and trouble.strerror and not closed:
         return f"The connection failed: {trouble.strerror}."[:300]
     return "It closed the connection or did not answer with HTTP."

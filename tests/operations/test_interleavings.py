@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from django.db import connections, transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from apikeys.actors import SYSTEM, Actor
@@ -94,7 +94,7 @@ class Queue:
         if where == "top":
             at = rest.index(waiting[0]) if waiting else None
         elif where == "bottom":
-            at = len(rest)
+            at = rest.index(waiting[-1]) + 1 if waiting else None
         else:
             at = rest.index(beside) + (where == "after")
         if at is not None and moved:
@@ -170,6 +170,7 @@ class Queue:
     positions=st.lists(st.integers(0, 9), min_size=COUNT, max_size=COUNT),
     steps=st.lists(_STEP, min_size=1, max_size=14),
 )
+@example([0] * COUNT, [("cancel", 6), ("move", 0, "bottom", 0), ("undo", 0)])
 def test_whatever_comes_in_whatever_order_the_queue_stands_as_it_was_told(positions, steps):
     queue = Queue(positions)
     for step in steps:
