@@ -27,7 +27,7 @@ _Row = TypeVar("_Row", bound=Model)
 
 def _number(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     text = query.get(name)
-    if not text:
+    if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
         raise bad_field(name, f"must be a whole number from {low} to {high}, not {text[:40]!r}.")
@@ -69,7 +69,7 @@ class PageRequest:
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Self:
         """Read limit, offset or cursor, and order; raise InvalidInput that names the field."""
-        order = query.get("order") or "desc"
+        order = query.get("order", "desc")
         if order not in {"asc", "desc"}:
             raise bad_field("order", f"must be asc or desc, not {order[:40]!r}.")
         cursor = query.get("cursor") or ""
