@@ -92,8 +92,9 @@ def arrange(job_ids: Sequence[UUID], actor: Actor) -> Moved:
     """Let waiting jobs take over each other's places, so that they stand in this order.
 
     Jobs that are not named keep their places, and so does everybody else's. Inside of each
-    priority and lane class; the order between these is not changed. Jobs that do not wait any more
-    are named in `skipped`. Raises InvalidInput for too many.
+    priority and lane class; the order between these is not changed. Returns those that stand
+    elsewhere now; jobs that do not wait any more are named in `skipped`. Raises InvalidInput for
+    too many.
     """
     named = list(dict.fromkeys(job_ids))
     if len(named) > MAX_BETWEEN:
@@ -109,12 +110,14 @@ def arrange(job_ids: Sequence[UUID], actor: Actor) -> Moved:
             .only(*_COLUMNS)
         ]
         rank = {pk: number for number, pk in enumerate(named)}
+        moved: list[Job] = []
         for some in _by_group(jobs):
             _untie(Group(some[0].lane_class, some[0].priority), some)
-            changed = _take_over(sorted(some, key=lambda job: rank[job.pk]))
-            _save(changed, changed)
-    done = sorted((job.pk for job in jobs), key=rank.__getitem__)
-    return Moved(done, skipped(named, done, actor))
+            moved += _take_over(sorted(some, key=lambda job: rank[job.pk]))
+        _save(moved, moved)
+    moved.sort(key=lambda job: rank[job.pk])
+    left = skipped(named, [job.pk for job in jobs], actor)
+    return Moved([job.pk for job in moved], left)
 
 
 # --- Checks and locks -------------------------------------------------------------------------

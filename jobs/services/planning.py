@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from apikeys.actors import Actor
 from jobs import events
-from jobs.choices import Status
 from jobs.hours import OPENING_FIELDS, checked_opening, opening_of, zone_of
 from jobs.models import Job, QueueSettings, hold_queue
 from jobs.ports import Plan, ports
+from jobs.services.places import arrange
 from jobs.signals import queue_resumed
 from mobilesd.errors import Conflict, bad_field
 from mobilesd.http.times import rfc3339
@@ -89,57 +89,7 @@ def visible(order: Sequence[UUID], actor: Actor) -> list[UUID]:
 def apply_order(order: Sequence[UUID], actor: Actor) -> int:
     """Put waiting jobs into this order; return how many stand elsewhere now.
 
-    They take over each other's places inside of their class and priority, so that nobody else's
-    job has to wait longer. Jobs that have left the queue, or are not the actor's, are skipped, and
-    those that came meanwhile stay where they are.
+    Jobs that have left the queue, or are not the actor's, are skipped, and those that came
+    meanwhile stay where they are.
     """
-    with write_turn(), transaction.atomic():
-        hold_queue()
-        rows = (
-            Job.objects.visible_to(actor)
-            .filter(pk__in=order[:MOST], status=Status.PENDING, deleted_at__isnull=True)
-            .order_by("pk")
-            .select_for_update(no_key=True)
-            .only("pk", "position", "lane_class", "priority", "owner_id")
-        )
-        waiting = {job.pk: job for job in rows}
-        wanted = [waiting[job_id] for job_id in dict.fromkeys(order) if job_id in waiting]
-        levels: dict[tuple[str, int], list[Job]] = {}
-        for job in wanted:
-            levels.setdefault((job.lane_class, job.priority), []).append(job)
-        moved = [job for jobs in levels.values() for job in _moved(jobs)]
-        if moved:
-            _save(moved)
-    return len(moved)
-
-
-def _moved(jobs: Sequence[Job]) -> list[Job]:
-    """Give these jobs each other's places, in their present order; return who has another."""
-    places = sorted((job.position, job.pk) for job in jobs)
-    moved, last = [], None
-    for job, (place, _) in zip(jobs, places, strict=True):
-        # Places that are the same are moved apart: ids would decide there.
-        last = place if last is None else max(place, last + 1)
-        if job.position != last:
-            job.position = last
-            moved.append(job)
-    return moved
-
-
-def _save(moved: Sequence[Job]) -> None:
-    now = timezone.now()
-    for job in moved:
-        job.updated_at = now
-    Job.objects.bulk_update(moved, ["position", "updated_at"], batch_size=200)
-    events.emit_for_jobs(
-        "job.changed",
-        [
-            (
-                job,
-                events.JobChanged(
-                    job=str(job.pk), status=Status.PENDING, fields=["queue_position"]
-                ),
-            )
-            for job in moved
-        ],
-    )
+    return len(arrange(order[:MOST], actor).jobs)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -35,8 +36,13 @@ class SmallDisk:
     def _filler(self) -> Path:
         return self.folder / "filler"
 
-    def fill(self) -> None:
-        """Leave no byte free."""
+    def fill(self, leave_mb: int = 0) -> None:
+        """Leave so much free, or no byte."""
+        if leave_mb:
+            too_much = shutil.disk_usage(self.folder).free - leave_mb * 2**20
+            with contextlib.suppress(OSError), self._filler.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(1, too_much))
+            return
         descriptor = os.open(self._filler, os.O_WRONLY | os.O_CREAT)
         try:
             for piece in (2**20, 2**12):

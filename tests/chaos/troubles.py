@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from tests.chaos.farm import Farm
+from tests.chaos.farm import LITTLE_MB, Farm
+from tests.processes.installation import eventually
 
-__all__ = ["Trouble", "troubles"]
+__all__ = ["Trouble", "impossible", "troubles"]
 
 Trouble = Callable[[Farm, random.Random], None]
 
@@ -90,20 +91,40 @@ def fill_the_disk(farm: Farm, chance: random.Random) -> None:
     farm.disk.make_room()
 
 
+def leave_little_disk(farm: Farm, chance: random.Random) -> None:
+    """Less than is kept free: no new work starts, what is there goes on."""
+    farm.disk.fill(leave_mb=LITTLE_MB // 2)
+    time.sleep(chance.uniform(2, 5))
+    farm.disk.make_room()
+
+
+def kill_up(farm: Farm, _: random.Random) -> None:
+    """The supervisor itself dies, everything below it ends, and somebody starts it again."""
+    farm.inst.kill()
+    eventually(lambda: not farm.inst.left_behind(), 30, "all below `up` end with it")
+    farm.inst.start(wait=False)
+
+
 def shift_the_clock(farm: Farm, chance: random.Random) -> None:
     assert farm.clock is not None
     farm.clock.jump(chance.choice([-2 * HOUR, -600, -5, 5, 600, 2 * HOUR]))
+
+
+def impossible(farm: Farm) -> list[str]:
+    """Return in words what can't be tried on this machine."""
+    found = [] if farm.disk.is_small else ["a full disk (it needs the right to mount one)"]
+    return found if farm.clock is not None else [*found, "a clock that jumps (it needs cc)"]
 
 
 def troubles(farm: Farm, freeze_seconds: float) -> list[Trouble]:
     """Return what can go wrong on this machine."""
     found = [
         *(_kill("web"), _kill("dispatch"), _kill("background")),
-        *(kill_one_process, kill_fake, _freeze(freeze_seconds)),
+        *(kill_up, kill_one_process, kill_fake, _freeze(freeze_seconds)),
         *(drop_connections, cut_the_network, slow_the_network),
     ]
     if farm.disk.is_small:
-        found.append(fill_the_disk)
+        found += [fill_the_disk, leave_little_disk]
     if farm.clock is not None:
         found.append(shift_the_clock)
     return found

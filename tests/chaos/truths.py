@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tests.chaos.farm import Farm
 from tests.processes.installation import eventually
@@ -15,7 +15,10 @@ NEXT = {
     "": {"pending"},
     "pending": {"processing", "cancelled", "failed"},
     "processing": {"pending", "completed", "failed", "cancelled"},
+    "failed": {"pending"},  # retried
+    "cancelled": {"pending"},
 }
+FILES = {"images": "gallery_image", "inputs": "jobs_jobinput"}
 SETTLED = 2 * 3600  # the collector leaves alone what is younger than an hour
 
 
@@ -35,21 +38,23 @@ def everything_ended(farm: Farm, seconds: float) -> None:
         raise AssertionError(f"not ended: {farm.rows(standing)}") from None
 
 
-def hold(farm: Farm, accepted: Iterable[str], cancelled: Iterable[str]) -> None:
+def hold(farm: Farm, accepted: Collection[str], cancelled: Iterable[str]) -> None:
     """Fail with what does not hold."""
     _every_accepted_job_is_there(farm, accepted, cancelled)
     _each_completed_job_has_its_pictures_once(farm)
     _attempts_are_closed(farm)
+    _no_child_went_before_its_parent(farm)
     _events_tell_the_same(farm)
     _files_and_rows_agree(farm)
     assert farm.rows("PRAGMA integrity_check") == [("ok",)]
 
 
 def _every_accepted_job_is_there(
-    farm: Farm, accepted: Iterable[str], cancelled: Iterable[str]
+    farm: Farm, accepted: Collection[str], cancelled: Iterable[str]
 ) -> None:
     status = {row[0]: row[1] for row in farm.rows("SELECT id, status FROM jobs_job")}
     ids = {job_id.replace("-", "") for job_id in accepted}
+    assert len(ids) == len(list(accepted)), "two orders were answered with the same job"
     assert ids == set(status), "accepted jobs, and rows of jobs"
     assert set(status.values()) <= set(FINAL)
     wrong = {j for j in cancelled if status[j.replace("-", "")] != "cancelled"}
@@ -80,6 +85,15 @@ def _attempts_are_closed(farm: Farm) -> None:
     assert not farm.rows("SELECT 1 FROM jobs_attempt WHERE ended_at IS NULL")
 
 
+def _no_child_went_before_its_parent(farm: Farm) -> None:
+    wrong = farm.rows(
+        """SELECT c.id, c.status, p.id, p.status, d.on_failure FROM jobs_jobdependency d
+           JOIN jobs_job c ON c.id = d.job_id JOIN jobs_job p ON p.id = d.parent_id
+           WHERE c.status = 'completed' AND d.on_failure = 'cancel' AND p.status <> 'completed'"""
+    )
+    assert not wrong, f"made, though what it needs was not: {wrong}"
+
+
 def _events_tell_the_same(farm: Farm) -> None:
     told: dict[str, list[str]] = defaultdict(list)
     for job_id, kind, payload in farm.rows(
@@ -92,17 +106,27 @@ def _events_tell_the_same(farm: Farm) -> None:
         assert steps[-1] == status, f"{job_id} is {status}, but its events tell {steps}"
         for before, after in zip(["", *steps], steps, strict=False):
             assert after in NEXT.get(before, ()), f"{job_id}: {steps}"
+    pictures = "SELECT job_id, count(*) FROM {} GROUP BY 1"
+    made = dict(farm.rows(pictures.format("gallery_image WHERE NOT rejected")))
+    seen = dict(farm.rows(pictures.format("jobs_event WHERE kind = 'image.created'")))
+    assert made == seen, "pictures, and the events of their making"
 
 
 def _files_and_rows_agree(farm: Farm) -> None:
-    images = farm.inst.data_dir / "images"
-    named = {row[0] for row in farm.rows("SELECT sha256 FROM gallery_image")}
-    missing = [sha for sha in named if not (images / sha[:2] / sha).is_file()]
-    assert not missing, f"rows without their file: {missing}"
+    for folder, table in FILES.items():
+        store = farm.inst.data_dir / folder
+        missing = [sha for sha in _named(farm, table) if not (store / sha[:2] / sha).is_file()]
+        assert not missing, f"rows without their file in {folder}: {missing}"
     if farm.clock is None:
         return
     farm.clock.jump(SETTLED)
     farm.inst.manage("shell", "-c", "from mobilesd.housekeeping import run; run()")
-    named = {row[0] for row in farm.rows("SELECT sha256 FROM gallery_image")}
-    there = {file.name for file in images.rglob("*") if file.is_file()}
-    assert there == named, f"files without a row: {there - named}"
+    for folder, table in FILES.items():
+        files = (farm.inst.data_dir / folder).rglob("*")
+        there = {file.name for file in files if file.is_file()}
+        left = there - _named(farm, table)
+        assert not left, f"files without a row in {folder}: {left}"
+
+
+def _named(farm: Farm, table: str) -> set[str]:
+    return {row[0] for row in farm.rows(f"SELECT sha256 FROM {table}")}

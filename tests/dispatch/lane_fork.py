@@ -44,6 +44,10 @@ def _prepare(settings: dict[str, Any]) -> None:
     connections["default"].settings_dict.update(settings["database"])
     for module in ("dispatch.tasks", "dispatch.dispatchers.forge", "django_q.tasks"):
         importlib.import_module(module)
+    if settings["clock"]:
+        from tests.dispatch.shifted_clock import ShiftedClock
+
+        ShiftedClock(Path(settings["clock"])).install(_patch)
 
 
 def _child(order: dict[str, Any]) -> None:
@@ -79,12 +83,17 @@ def _set(order: dict[str, Any]) -> None:
     if order["impatient"]:
         from django.utils import timezone
 
+        outcomes._WAKING_SECONDS = 0.3
         outcomes._retry_at = lambda made: timezone.now() + timedelta(seconds=0.2)
         standing._ASIDE_FIRST_SECONDS = standing._OFFLINE_FIRST_SECONDS = 0.3
     if order["unguarded"]:
         from tests.dispatch import unguarded
 
         unguarded.install(_patch)
+    if order["unfenced"]:
+        from tests.dispatch import unguarded
+
+        _patch("dispatch.lease.Lease.fenced", unguarded.unfenced)
     if order["halt"]:
         _halt(**order["halt"])
 

@@ -1,6 +1,6 @@
 """The lane protocol as a state machine over real lanes: any fault, at any time, in any order.
 
-Lanes are processes that are killed and frozen, the backend is a fake on a real socket that is
+Lanes are processes that are killed and frozen, the backends are fakes on real sockets that are
 killed and started again, the database is a real file. What holds after every step and at the end
 is what the protocol's model checker proved of its model (protocol §1 and §4).
 """
@@ -13,8 +13,9 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Count
@@ -23,16 +24,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dispatch.fakes.forge import FakeForge
+from dispatch.lease import Sighting
 from dispatch.models import Server
 from dispatch.sweep import Sweep
 from gallery.models import Image
 from jobs import transitions
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Event, Job, LiveEvent
+from tests.dispatch import lane_audit
 from tests.dispatch.lane_harness import connected, queue
 from tests.dispatch.lane_processes import Cluster, LaneProcess
 
-__all__ = ["LaneProtocol"]
+__all__ = ["JOBS", "LaneProtocol"]
 
 # Runs that a fault may waste at most: Forge with hand-over (protocol §2). A foreign interrupt is
 # one that has to be made again; a failed run is the job's own.
@@ -47,8 +50,13 @@ BUDGET = {
     "fail": 1,
     "foreign": 2,
     "cancel": 2,
+    "retry": 2,
+    "clock": 2,
 }
 JOBS = 5
+SERVERS = ("a", "b")
+# What people and time servers do to clocks: an hour of daylight saving, a flat battery, a year.
+JUMPS = (-7200.0, -40.0, 40.0, 3600.0, 31_536_000.0)
 
 # Where a lane may freeze to the instruction; elsewhere it is a matter of chance. None of these is
 # inside a transaction: a lane that is frozen there stops the whole database.
@@ -78,14 +86,41 @@ CRASH_AT = (
 
 # When a fault strikes: at once, in the middle of a picture, or with another one behind it.
 MOMENTS = st.sampled_from(["now", "in a picture", "with one handed over"])
+WHERE = st.integers(0, len(SERVERS) - 1)
+# Taken modulo: a machine may have fewer places.
+STEP = st.integers(0, 999)
 
 
 def _spend(name: str):
-    return precondition(lambda self: self.spent[name] < BUDGET[name])
+    return precondition(lambda self: self.spent[name] < self.budget.get(name, 0))
+
+
+class Backend:
+    """A fake backend, through all its lives, and the server that stands for it."""
+
+    def __init__(self, alias: str) -> None:
+        self.fake = FakeForge(seconds=0.3).start()
+        self.server = connected(self.fake, alias)
+        self._born = 0  # how many runs there were before this life
+
+    def there(self) -> list[Any]:
+        """Return the runs that have come in this life and not ended."""
+        return [run for run in self.fake.log.runs()[self._born :] if run.ended_at is None]
+
+    def restart(self) -> None:
+        """Let it die and come back; it remembers nothing."""
+        port, log = self.fake.port, self.fake.log
+        self.fake.stop()
+        self._born = len(log.runs())
+        self.fake = FakeForge(port=port, log=log, seconds=0.3).start()
+
+    @property
+    def samples(self) -> bool:
+        return self.fake.engine.state.sampling_step >= 1
 
 
 class LaneProtocol(RuleBasedStateMachine):
-    """One server, up to five jobs, and everything that can go wrong with them.
+    """Two servers, up to five jobs, and everything that can go wrong with them.
 
     Which rules may come next depends on nothing but the rules before: real time must not make
     two runs of the same example differ. A rule that finds nothing to hurt does nothing.
@@ -93,6 +128,11 @@ class LaneProtocol(RuleBasedStateMachine):
 
     cluster: ClassVar[Cluster]
     log: ClassVar[Path]
+    offences: ClassVar[list[str]] = []  # all that lanes took without their lease
+    # A machine that looks for one kind of fault has less of the others.
+    budget: ClassVar[Mapping[str, int]] = BUDGET
+    freeze_at: ClassVar[Sequence[str]] = FREEZE_AT
+    crash_at: ClassVar[Sequence[str]] = CRASH_AT
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,9 +143,9 @@ class LaneProtocol(RuleBasedStateMachine):
         self.frozen: list[LaneProcess] = []
         self.sweep = Sweep()
         self.log_from = self.log.stat().st_size if self.log.exists() else 0
-        self.fake = FakeForge(seconds=0.3).start()
-        self.born = 0  # how many runs there were before this life of the backend
-        self.server = connected(self.fake)
+        self.cluster.clock.set(0.0)
+        lane_audit.forget()
+        self.backends = [Backend(alias) for alias in SERVERS]
         self.foreign: list[threading.Thread] = []
 
     # --- what people do ---------------------------------------------------------------------
@@ -119,9 +159,9 @@ class LaneProtocol(RuleBasedStateMachine):
     def submit(self) -> None:
         self._submit(1)
 
-    def _submit(self, count: int) -> None:
+    def _submit(self, count: int, **fields: Any) -> None:
         with transaction.atomic():
-            jobs = queue(count)
+            jobs = queue(count, **fields)
             for job in jobs:
                 transitions.announce_waiting(job)
         self.jobs += jobs
@@ -133,42 +173,69 @@ class LaneProtocol(RuleBasedStateMachine):
         self.spent["cancel"] += 1
         self._await(moment)
         with transaction.atomic():
-            transitions.cancel(self.jobs[which % len(self.jobs)].pk)
+            transitions.cancel(self._job(which).pk)
+
+    @_spend("retry")
+    @rule(which=st.integers(0, JOBS - 1))
+    def retry(self, which: int) -> None:
+        """Also of a job whose old run is still at the backend: it has to wait for that."""
+        self.spent["retry"] += 1
+        self._retry(self._job(which))
+
+    @_spend("cancel")
+    @_spend("retry")
+    @rule(which=st.integers(0, JOBS - 1), moment=MOMENTS)
+    def cancel_and_retry(self, which: int, moment: str) -> None:
+        """Before any lane had the time to clean up."""
+        self.spent["cancel"] += 1
+        self.spent["retry"] += 1
+        self._await(moment)
+        with transaction.atomic():
+            transitions.cancel(self._job(which).pk)
+        self._retry(self._job(which))
+
+    def _retry(self, job: Job) -> None:
+        with transaction.atomic():
+            if transitions.retry(job.pk):
+                self.ended.pop(job.pk, None)  # the one way out of a final state
+
+    def _job(self, which: int) -> Job:
+        return self.jobs[which % len(self.jobs)]
 
     @_spend("cancel")
     @_spend("crash")
-    @rule(which=st.integers(0, JOBS - 1), moment=MOMENTS)
-    def cancel_and_crash(self, which: int, moment: str) -> None:
+    @rule(which=st.integers(0, JOBS - 1), where=WHERE, moment=MOMENTS)
+    def cancel_and_crash(self, which: int, where: int, moment: str) -> None:
         """The lane has no time to clean up after the cancel."""
         self.spent["cancel"] += 1
         self.spent["crash"] += 1
         self._await(moment)
-        lane = self._holder()
+        lane = self._holder(where)
         with transaction.atomic():
-            transitions.cancel(self.jobs[which % len(self.jobs)].pk)
+            transitions.cancel(self._job(which).pk)
         if lane is not None:
             lane.kill()
 
     @_spend("foreign")
-    @rule()
-    def foreign_run(self) -> None:
+    @rule(where=WHERE)
+    def foreign_run(self, where: int) -> None:
         self.spent["foreign"] += 1
         name = f"foreign-{self.spent['foreign']}"
         body = {"prompt": "theirs", "steps": 4, "width": 64, "height": 64, "force_task_id": name}
-        thread = threading.Thread(target=self._post, args=("txt2img", body), daemon=True)
+        thread = threading.Thread(target=self._post, args=(where, "txt2img", body), daemon=True)
         thread.start()
         self.foreign.append(thread)
 
     @_spend("interrupt")
-    @rule(moment=MOMENTS)
-    def foreign_interrupt(self, moment: str) -> None:
+    @rule(where=WHERE, moment=MOMENTS)
+    def foreign_interrupt(self, where: int, moment: str) -> None:
         self.spent["interrupt"] += 1
         self._await(moment)
-        self._post("interrupt", {})
+        self._post(where, "interrupt", {})
 
-    def _post(self, name: str, body: dict[str, object]) -> None:
+    def _post(self, where: int, name: str, body: dict[str, object]) -> None:
         request = urllib.request.Request(
-            f"{self.fake.url}/sdapi/v1/{name}",
+            f"{self.backends[where].fake.url}/sdapi/v1/{name}",
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
@@ -178,46 +245,48 @@ class LaneProtocol(RuleBasedStateMachine):
     # --- what goes wrong --------------------------------------------------------------------
 
     @_spend("crash")
-    @rule(moment=MOMENTS)
-    def crash_lane(self, moment: str) -> None:
+    @rule(where=WHERE, moment=MOMENTS)
+    def crash_lane(self, where: int, moment: str) -> None:
         self.spent["crash"] += 1
         self._await(moment)
-        lane = self._holder()
+        lane = self._holder(where)
         if lane is not None:
             lane.kill()
         self._tick()
 
     @_spend("crash")
-    @rule(step=st.sampled_from(CRASH_AT), skip=st.integers(0, 2))
-    def crash_next_lane_at(self, step: str, skip: int) -> None:
+    @rule(step=STEP, skip=st.integers(0, 2))
+    def crash_next_lane_at(self, step: int, skip: int) -> None:
         self.spent["crash"] += 1
-        self.halts.append({"halt_at": step, "how": signal.SIGKILL, "skip": skip})
+        place = self.crash_at[step % len(self.crash_at)]
+        self.halts.append({"halt_at": place, "how": signal.SIGKILL, "skip": skip})
 
     @_spend("expire")
-    @rule(moment=MOMENTS)
-    def freeze_and_take_over(self, moment: str) -> None:
+    @rule(where=WHERE, moment=MOMENTS)
+    def freeze_and_take_over(self, where: int, moment: str) -> None:
         """A lane stands still for so long that another takes its lease, and wakes up later."""
         self.spent["expire"] += 1
         self._await(moment)
-        lane = self._holder()
+        lane = self._holder(where)
         if lane is not None:
             self._freeze(lane)
             self.frozen.append(lane)
-            self._take_over()
+            self._take_over(lane.server_id)
 
     @_spend("expire")
-    @rule(step=st.sampled_from(FREEZE_AT), skip=st.integers(0, 2))
-    def freeze_next_lane_at(self, step: str, skip: int) -> None:
+    @rule(step=STEP, skip=st.integers(0, 2))
+    def freeze_next_lane_at(self, step: int, skip: int) -> None:
         """As above, at an exact place; it is taken over in a later step."""
         self.spent["expire"] += 1
-        self.halts.append({"halt_at": step, "how": signal.SIGSTOP, "skip": skip})
+        place = self.freeze_at[step % len(self.freeze_at)]
+        self.halts.append({"halt_at": place, "how": signal.SIGSTOP, "skip": skip})
 
     @_spend("expire")
-    @rule(moment=MOMENTS)
-    def take_over_from_a_living_lane(self, moment: str) -> None:
+    @rule(where=WHERE, moment=MOMENTS)
+    def take_over_from_a_living_lane(self, where: int, moment: str) -> None:
         self.spent["expire"] += 1
         self._await(moment)
-        self._take_over()
+        self._take_over(self.backends[where].server.pk)
 
     @rule()
     def thaw(self) -> None:
@@ -225,35 +294,41 @@ class LaneProtocol(RuleBasedStateMachine):
             lane.thaw()
         self.frozen = []
 
+    @_spend("clock")
+    @rule(seconds=st.sampled_from(JUMPS), moment=MOMENTS)
+    def shift_clock(self, seconds: float, moment: str) -> None:
+        """Somebody sets the clock of this machine; `up` sees that, as the lanes do."""
+        self.spent["clock"] += 1
+        self._await(moment)
+        self.cluster.clock.set(self.cluster.clock.seconds + seconds)
+        self.sweep.woke()
+
     @_spend("backend")
-    @rule(moment=MOMENTS)
-    def crash_backend(self, moment: str) -> None:
+    @rule(where=WHERE, moment=MOMENTS)
+    def crash_backend(self, where: int, moment: str) -> None:
         self.spent["backend"] += 1
         self._await(moment)
-        port, log = self.fake.port, self.fake.log
-        self.fake.stop()
-        self.born = len(log.runs())
-        self.fake = FakeForge(port=port, log=log, seconds=0.3).start()
+        self.backends[where].restart()
 
     @_spend("fail")
-    @rule()
-    def fail_a_run(self) -> None:
+    @rule(where=WHERE)
+    def fail_a_run(self, where: int) -> None:
         self.spent["fail"] += 1
-        self.fake.faults.add("http_500", after_steps=2)
+        self.backends[where].fake.faults.add("http_500", after_steps=2)
 
     @_spend("drop")
-    @rule()
-    def drop_an_answer(self) -> None:
+    @rule(where=WHERE)
+    def drop_an_answer(self, where: int) -> None:
         self.spent["drop"] += 1
-        self.fake.faults.add("drop_after")
+        self.backends[where].fake.faults.add("drop_after")
 
     @_spend("cut")
-    @rule(moment=MOMENTS)
-    def cut_connections(self, moment: str) -> None:
+    @rule(where=WHERE, moment=MOMENTS)
+    def cut_connections(self, where: int, moment: str) -> None:
         """The network breaks under all requests; the backend goes on with its work."""
         self.spent["cut"] += 1
         self._await(moment)
-        for connection_ in list(self.fake._connections):
+        for connection_ in list(self.backends[where].fake._connections):
             with contextlib.suppress(OSError):
                 connection_.shutdown(socket.SHUT_RDWR)
 
@@ -274,10 +349,9 @@ class LaneProtocol(RuleBasedStateMachine):
             time.sleep(0.01)
 
     def _has_come(self, moment: str) -> bool:
-        there = [run for run in self.fake.log.runs()[self.born :] if run.ended_at is None]
         if moment == "with one handed over":
-            return len(there) >= 2
-        return moment == "now" or (bool(there) and self.fake.engine.state.sampling_step >= 1)
+            return any(len(backend.there()) >= 2 for backend in self.backends)
+        return moment == "now" or any(b.there() and b.samples for b in self.backends)
 
     def _tick(self) -> None:
         """Do what `up` and the clusters do: sweep, and run what was enqueued."""
@@ -298,18 +372,22 @@ class LaneProtocol(RuleBasedStateMachine):
                     lane.thaw()  # everything would wait for it: see `_freeze`
                 else:
                     self.frozen.append(lane)
-                    self._take_over()
+                    self._take_over(lane.server_id)
 
-    def _holder(self) -> LaneProcess | None:
-        pid = Server.objects.values_list("lane_pid", flat=True).get(pk=self.server.pk)
-        return next((lane for lane in self.cluster.lanes if lane.alive and lane.pid == pid), None)
+    def _holder(self, where: int) -> LaneProcess | None:
+        """Return the lane that owns this server, or else the one that owns another."""
+        pids = dict(Server.objects.values_list("pk", "lane_pid"))
+        wanted = [self.backends[where].server.pk, *pids]
+        for pid in (pids[pk] for pk in wanted):
+            for lane in self.cluster.lanes:
+                if lane.alive and lane.pid == pid:
+                    return lane
+        return None
 
-    def _take_over(self) -> None:
-        from dispatch.lease import Sighting
-
-        row = Server.objects.get(pk=self.server.pk)
+    def _take_over(self, server_id: int) -> None:
+        row = Server.objects.get(pk=server_id)
         if row.lane_token is not None and row.heartbeat_at is not None:
-            self.cluster.start(self.server.pk, Sighting(row.lane_token, row.heartbeat_at))
+            self.cluster.start(server_id, Sighting(row.lane_token, row.heartbeat_at))
 
     def _freeze(self, lane: LaneProcess) -> None:
         """Stop a lane where it does not stop the whole database with it."""
@@ -353,8 +431,22 @@ class LaneProtocol(RuleBasedStateMachine):
 
     @invariant()
     def no_token_is_sent_twice(self) -> None:
-        tokens = Counter(run.token for run in self.fake.log.runs())
+        tokens = Counter(run.token for run in self._runs())
         assert max(tokens.values(), default=0) <= 1, tokens
+
+    @invariant()
+    def no_lane_takes_a_job_without_its_lease(self) -> None:
+        taken = lane_audit.without_lease()
+        self.offences.extend(taken)
+        assert not taken, taken
+
+    @invariant()
+    def a_job_has_no_second_attempt_before_the_first_is_cleared(self) -> None:
+        uncleared = Attempt.objects.filter(cleared_at__isnull=True).values("job")
+        assert not uncleared.annotate(times=Count("pk")).filter(times__gt=1), self._describe()
+
+    def _runs(self) -> list[Any]:
+        return [run for backend in self.backends for run in backend.fake.log.runs()]
 
     @invariant()
     def nothing_is_given_up_while_it_is_at_the_backend(self) -> None:
@@ -366,9 +458,10 @@ class LaneProtocol(RuleBasedStateMachine):
             return
         cleared = Attempt.objects.filter(cleared_at__isnull=False)
         given_up = {str(token) for token in cleared.values_list("token", flat=True)}
-        there = [run for run in self.fake.log.runs()[self.born :] if run.ended_at is None]
-        assert not given_up.intersection(run.token for run in there), there
-        assert sum(not str(run.token).startswith("foreign") for run in there) <= 2, there
+        for backend in self.backends:
+            there = backend.there()
+            assert not given_up.intersection(run.token for run in there), there
+            assert sum(not str(run.token).startswith("foreign") for run in there) <= 2, there
 
     def teardown(self) -> None:
         try:
@@ -379,7 +472,8 @@ class LaneProtocol(RuleBasedStateMachine):
         finally:
             for lane in self.cluster.lanes:
                 lane.kill()
-            self.fake.stop()
+            for backend in self.backends:
+                backend.fake.stop()
             for thread in self.foreign:
                 thread.join(5)
             for model in (OrmQ, Image, Event, LiveEvent, Job, Server):
@@ -398,12 +492,13 @@ class LaneProtocol(RuleBasedStateMachine):
         return (
             not Job.objects.exclude(status__in=FINAL).exists()
             and not Attempt.objects.filter(cleared_at__isnull=True).exists()
-            and not self.fake.engine.state.job
+            and not any(backend.fake.engine.state.job for backend in self.backends)
         )
 
     def _check_end(self) -> None:
         self.every_job_is_in_one_state_of_its_life()
         self.no_token_is_sent_twice()
+        self.no_lane_takes_a_job_without_its_lease()
         for job in Job.objects.all():
             # No fault here is the job's own often enough to fail it.
             assert job.status in (Status.COMPLETED, Status.CANCELLED), self._describe()
@@ -420,7 +515,7 @@ class LaneProtocol(RuleBasedStateMachine):
         outcomes = {str(a.token): a.outcome for a in Attempt.objects.all()}
         return [
             (run.token, outcomes[run.token])
-            for run in self.fake.log.runs()
+            for run in self._runs()
             if run.token in outcomes
             and run.started_at is not None
             and "http_500" not in run.faults
@@ -435,7 +530,6 @@ class LaneProtocol(RuleBasedStateMachine):
             f"ended={a.ended_at} cleared={a.cleared_at} lane={a.lane}"
             for a in Attempt.objects.order_by("created_at")
         ]
-        lines += [str(run) for run in self.fake.log.runs()]
-        server = Server.objects.filter(pk=self.server.pk).values().first()
-        lines.append(str(server))
+        lines += [str(run) for run in self._runs()]
+        lines += [str(server) for server in Server.objects.values()]
         return "\n".join(lines)

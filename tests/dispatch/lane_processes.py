@@ -26,6 +26,7 @@ from dispatch.lease import Sighting
 from dispatch.models import Server
 from dispatch.tasks import probe_server
 from tests.dispatch.lane_harness import PACE, eventually
+from tests.dispatch.shifted_clock import ShiftedClock
 
 __all__ = ["Cluster", "LaneProcess", "frozen_soon", "sighting_of"]
 
@@ -35,8 +36,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 class LaneProcess:
     """One lane's process."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, server_id: int) -> None:
         self.pid = pid
+        self.server_id = server_id
         self._process: psutil.Process | None
         try:
             self._process = psutil.Process(pid)
@@ -80,7 +82,8 @@ class Cluster:
     def __init__(self, log: Path, pace: Pace = PACE, *, impatient: bool = False) -> None:
         self.pace = pace
         self.impatient = impatient
-        self.unguarded = False
+        self.unguarded = self.unfenced = False
+        self.clock = ShiftedClock(log.with_suffix(".clock"))
         self.lanes: list[LaneProcess] = []
         self.log = log
         self._parent: subprocess.Popen[str] | None = None
@@ -104,7 +107,7 @@ class Cluster:
         # The test's database, not the one that the settings name.
         names = ("NAME", "HOST", "PORT", "USER", "PASSWORD")
         database = {name: str(connection.settings_dict[name]) for name in names}
-        self._ask({"database": database})
+        self._ask({"database": database, "clock": str(self.clock.path)})
         return self
 
     def __exit__(
@@ -141,19 +144,21 @@ class Cluster:
         if sighting is not None:
             stale = (str(sighting.lane_token), sighting.heartbeat_at.isoformat())
         halt = {"at": halt_at, "how": int(how), "skip": skip} if halt_at else None
+        server_id = server if isinstance(server, int) else server.pk
         pid = self._ask(
             {
-                "server": server if isinstance(server, int) else server.pk,
+                "server": server_id,
                 "sighting": stale,
                 "pace": asdict(replace(self.pace, **pace)),
                 "data": str(settings.DATA_DIR),
                 "log": str(self.log),
                 "impatient": self.impatient,
                 "unguarded": self.unguarded,
+                "unfenced": self.unfenced,
                 "halt": halt,
             }
         )
-        lane = LaneProcess(pid)
+        lane = LaneProcess(pid, server_id)
         self.lanes = [*(known for known in self.lanes if known.alive), lane]
         return lane
 
