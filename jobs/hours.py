@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils import timezone
 
+from jobs.moments import in_words
 from mobilesd.errors import InvalidInput, bad_field
 
 __all__ = [
@@ -306,10 +307,7 @@ class Opening:
 
     def in_words(self, moment: datetime, now: datetime) -> str:
         """Return a moment as people of this zone say it, as seen from now."""
-        local, today = moment.astimezone(self.zone), now.astimezone(self.zone)
-        days = (local.date() - today.date()).days
-        day = {0: "", 1: " tomorrow", -1: " yesterday"}.get(days, f" on {local:%a %d %b}")
-        return f"{local:%H:%M}{day} ({self.zone.key})"
+        return in_words(moment, now, self.zone)
 
 
 def opening_of(row: _Row) -> Opening:

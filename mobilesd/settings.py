@@ -244,7 +244,8 @@ STORAGES = {
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
-TIME_ZONE = "UTC"
+# What hours without a zone are meant in, and what times in sentences are told in.
+TIME_ZONE = env.time_zone("MOBILESD_TIME_ZONE")
 
 LOG_FORMAT = env.choice("MOBILESD_LOG_FORMAT", "console", logs.FORMATS)
 LOG_LEVEL = env.choice("MOBILESD_LOG_LEVEL", "INFO", logs.LEVELS)
