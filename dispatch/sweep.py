@@ -120,7 +120,7 @@ class Sweep:
                         job,
                         transitions.Trouble(
                             "deadline_passed",
-                            f"It had to start before {exact(job.deadline)}, and no server was"
+                            f"It had to start before {exact(job.deadline or timezone.now())}, and no server was"
                             " free by then.",
                             "Retry it with a later deadline, or with none.",
                         ),

@@ -22,6 +22,7 @@ __all__ = [
     "OPENING_FIELDS",
     "Hours",
     "Opening",
+    "OpeningRow",
     "checked_hours",
     "checked_opening",
     "checked_until",
@@ -255,7 +256,9 @@ def checked_opening(changes: Mapping[str, Any], zone: str) -> dict[str, Any]:
 # --- A queue's or a server's --------------------------------------------------------------
 
 
-class _Row(Protocol):
+class OpeningRow(Protocol):
+    """What has hours: the queue's settings, or a server."""
+
     hours: str
     time_zone: str
     run_until: datetime | None
@@ -310,7 +313,7 @@ class Opening:
         return in_words(moment, now, self.zone)
 
 
-def opening_of(row: _Row) -> Opening:
+def opening_of(row: OpeningRow) -> Opening:
     """Return when this queue or server takes jobs.
 
     A text that no version of ours would have stored counts as "always": work is not lost by it.

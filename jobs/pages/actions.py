@@ -23,6 +23,7 @@ __all__ = [
     "WITHIN",
     "actor_of",
     "cancel",
+    "cancel_waiting",
     "clear",
     "count",
     "delete",
@@ -152,7 +153,7 @@ def only_staff(request: HttpRequest) -> None:
     """Refuse what concerns everybody's jobs to who does not administrate."""
     if not request.user.is_staff:
         raise Problem(
-            "Only staff may pause the queue.",
+            "Only staff may pause the queue, or change when it works.",
             error="scope_missing",
             hint="Ask somebody who administrates this MobileSD.",
         )
@@ -170,6 +171,15 @@ def switch(request: HttpRequest) -> HttpResponse:
         return done(request, f"{what} is paused. What is being made is finished.")
     whole_queue.resume(server=server, app_type=app_type)
     return done(request, f"{what} goes on.")
+
+
+@login_required
+@require_POST
+def cancel_waiting(request: HttpRequest) -> HttpResponse:
+    """Cancel all that waits, as far as its owner or the staff asks; what runs is left alone."""
+    taken = services.cancel_all(actor_of(request))
+    words = f"{count(taken.count)} cancelled." if taken.count else "Nothing waits any more."
+    return done(request, words, taken.undo)
 
 
 _CLEARED = {
