@@ -120,8 +120,8 @@ class Sweep:
                         job,
                         transitions.Trouble(
                             "deadline_passed",
-                            f"It had to start before {exact(job.deadline or timezone.now())}, and no server was"
-                            " free by then.",
+                            f"It had to start before {exact(job.deadline or timezone.now())},"
+                            " and no server was free by then.",
                             "Retry it with a later deadline, or with none.",
                         ),
                     )

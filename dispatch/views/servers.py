@@ -10,12 +10,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from apikeys.actors import Actor
 from dispatch import services
 from dispatch.dispatchers.registry import labels
 from dispatch.models import Health, Interrupt, Server
 from jobs.hours import OPENING_FIELDS, opening_of
 from jobs.live.replay import standing
 from jobs.models import Attempt
+from jobs.pages.actions import undo_of
 from jobs.pages.hours import opening_changes, opening_form
 from mobilesd.errors import Problem
 from mobilesd.http.pages import acted, go_to
@@ -174,8 +176,9 @@ def switch(request: HttpRequest, alias: str) -> HttpResponse:
 def delete(request: HttpRequest, alias: str) -> HttpResponse:
     """Remove a server; its jobs stay."""
     _staff_only(request)
-    services.delete_server(alias)
-    return acted(request, f"{alias} is deleted. Its jobs and pictures stay.", reverse("servers"))
+    row = services.delete_server(alias, Actor.of_user(request.user))
+    words = f"{alias} is deleted. Its jobs and pictures stay."
+    return acted(request, words, reverse("servers"), undo_of(row))
 
 
 def _of(server: Server) -> dict[str, str]:

@@ -205,5 +205,5 @@ def clear(request: HttpRequest) -> HttpResponse:
 def undo(request: HttpRequest, undo_id: UUID) -> HttpResponse:
     """Bring back what was just taken away."""
     undone = undoing.undo(undo_id, actor_of(request))
-    words = f"{count(undone.restored)} brought back." if undone.restored else "It is back already."
+    words = undone.message if undone.restored else "It is back already."
     return done(request, words)
