@@ -22,15 +22,18 @@ from jobs.services import planning
 from mobilesd.errors import Problem
 from mobilesd.http.pages import go_to
 
-__all__ = ["HoursLine", "hours", "hours_line", "opening_changes", "opening_form"]
+__all__ = ["HoursLine", "fitting", "hours", "hours_line", "opening_changes", "opening_form"]
 
 # The forecast plays so many jobs forward: where as many start in time, more may.
 _FORECAST_JOBS = 200
 
+_Fitting = tuple[datetime | None, int | None, bool]
+_NOTHING_FITS: _Fitting = (None, None, False)
+
 
 @dataclass(frozen=True)
 class HoursLine:
-    """How the queue stands to its hours; `fits` jobs should start before `fits_until`."""
+    """How the queue stands to its hours; `fits` jobs (or more) should start before `fits_until`."""
 
     limited: bool
     is_open: bool
@@ -39,19 +42,15 @@ class HoursLine:
     over: datetime | None
     fits: int | None
     fits_until: datetime | None
-
-    @property
-    def at_least(self) -> bool:
-        """Tell whether `fits` is only what was counted."""
-        return self.fits is not None and self.fits >= _FORECAST_JOBS
+    at_least: bool
 
 
 def hours_line(switches: QueueSettings, *, waiting: bool) -> HoursLine | None:
     """Return what the queue page says of hours; None if there are none, of no server either."""
     opening, now = opening_of(switches), timezone.now()
-    found = ports.servers.fits() if waiting and not switches.paused else None
+    until, fits, at_least = fitting() if waiting and not switches.paused else _NOTHING_FITS
     limited = bool(opening.hours.spans) or opening.run_until is not None
-    if not limited and found is None:
+    if not limited and until is None:
         return None
     is_open = opening.is_open(now)
     opens = None if is_open else opening.opens(now)
@@ -61,9 +60,16 @@ def hours_line(switches: QueueSettings, *, waiting: bool) -> HoursLine | None:
         opens=opens,
         closes=opening.closes(now) if is_open else None,
         over=_over(opening, now) if not is_open and opens is None else None,
-        fits=found[1] if found else None,
-        fits_until=found[0] if found else None,
+        fits=fits,
+        fits_until=until,
+        at_least=at_least,
     )
+
+
+def fitting() -> _Fitting:
+    """Return when the first window closes, how many jobs start before, and whether more may."""
+    found = ports.servers.fits()
+    return (*found, found[1] >= _FORECAST_JOBS) if found else _NOTHING_FITS
 
 
 def _over(opening: Opening, now: datetime) -> datetime | None:

@@ -6,8 +6,9 @@ import pytest
 from django.utils import timezone
 
 from dispatch.models import Server
-from dispatch.port import DispatchServers
 from jobs.models import Event, QueueSettings
+from jobs.pages import hours as page_of_hours
+from jobs.ports import ports
 from jobs.services import planning
 from tests import factories
 from tests.pages.conftest import HTMX
@@ -32,7 +33,7 @@ def fits(monkeypatch):
 
     def say(count):
         until = NOON.replace(hour=6) + timedelta(days=1)
-        monkeypatch.setattr(DispatchServers, "fits", lambda _: (until, count))
+        monkeypatch.setattr(page_of_hours, "fitting", lambda: (until, count, count >= 200))
 
     return say
 
@@ -206,3 +207,12 @@ def test_without_anything_waiting_there_is_nothing_to_cancel(browser, staff_brow
     assert "Cancel all" not in page
     assert "When the queue works" in page and "Pause the queue" in page
     assert timezone.now() == NOON
+
+
+def test_the_forecast_is_that_of_the_servers(monkeypatch):
+    until = NOON + timedelta(hours=1)
+    for count, more in ((199, False), (200, True)):
+        monkeypatch.setattr(ports.servers, "fits", lambda count=count: (until, count))
+        assert page_of_hours.fitting() == (until, count, more)
+    monkeypatch.setattr(ports.servers, "fits", lambda: None)
+    assert page_of_hours.fitting() == (None, None, False)
