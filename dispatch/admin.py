@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from apikeys.actors import Actor
 from dispatch import services
 from dispatch.models import Inventory, Server, Timing
 from mobilesd.errors import Problem
@@ -100,7 +101,7 @@ class ServerAdmin(_ReadOnly):
     @admin.action(description="Delete", permissions=["act"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Server]) -> None:
         def delete(alias: str) -> str:
-            services.delete_server(alias)
+            services.delete_server(alias, Actor.of_user(request.user))
             return "Deleted. Jobs that name it stay."
 
         self._for_each(request, queryset, delete)

@@ -18,6 +18,7 @@ from jobs.chains import own_reasons
 from jobs.choices import LaneClass, Status
 from jobs.hours import opening_of
 from jobs.models import Attempt, Job, QueueSettings, Turn
+from jobs.moments import in_words
 from jobs.ports import Reason
 from mobilesd.rows import Reader
 from models_catalog.resolve import loras_in_prompt
@@ -66,7 +67,7 @@ def to_candidate(
     """
     not_due = ""
     if job.not_before and job.not_before > now:
-        not_due = f"It starts at {job.not_before:%Y-%m-%d %H:%M} UTC at the earliest."
+        not_due = f"It starts at {in_words(job.not_before, now)} at the earliest."
     elif job.retry_at and job.retry_at > now:
         seconds = int((job.retry_at - now).total_seconds()) + 1
         not_due = f"It is tried again in {seconds} s."

@@ -84,6 +84,9 @@ class DispatchServers:
     def set_paused(self, alias: str, paused: bool) -> None:
         services.edit_server(alias, {"paused": paused})
 
+    def put_back(self, kept: Sequence[Mapping[str, Any]]) -> None:
+        services.put_back_server(kept)
+
     def plan(self) -> Plan | None:
         return plan.plan()
 

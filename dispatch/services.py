@@ -4,22 +4,25 @@ Rows are changed by UPDATE of the named columns only: saving a whole row would w
 that a lane has taken since.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from apikeys.actors import Actor
 from dispatch import wake
 from dispatch.address import checked_alias, checked_url
 from dispatch.health import HealthReport, check
-from dispatch.models import PASSWORD, Health, Interrupt, Inventory, Server, hold_servers
+from dispatch.models import PASSWORD, Health, Interrupt, Inventory, Server, Timing, hold_servers
 from dispatch.wake_on_lan import checked_mac
 from jobs import events
 from jobs.choices import Status
 from jobs.hours import checked_opening, opening_of
-from jobs.models import Attempt, Job, JobProgress, hold_queue
+from jobs.models import Attempt, Job, JobProgress, Undo, hold_queue
+from jobs.services import undo
+from jobs.services.kept import keep, put_back
 from mobilesd.errors import Conflict, NotFound, bad_field
 from mobilesd.sealed import seal
 
@@ -28,6 +31,7 @@ __all__ = [
     "delete_server",
     "edit_server",
     "find_server",
+    "put_back_server",
     "retire_demo",
     "test_connection",
 ]
@@ -49,6 +53,18 @@ _FORGOTTEN: dict[str, Any] = {
     "failures_in_row": 0,
     "loaded_checkpoint": "",
     "poisoned_by": "",
+}
+
+_NO_LANE: dict[str, Any] = {
+    "lane_token": None,
+    "lane_host": "",
+    "lane_pid": None,
+    "lane_started": None,
+    "heartbeat_at": None,
+    "watched_until": None,
+    "yields_since": None,
+    "yield_text": "",
+    "wake_text": "",
 }
 
 
@@ -133,7 +149,7 @@ def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
     return server
 
 
-def delete_server(alias: str) -> None:
+def delete_server(alias: str, actor: Actor) -> Undo:
     """Remove a server; the jobs that name it stay and say so (design §5).
 
     Raises NotFound, or Conflict while the backend has, or may have, work of ours.
@@ -141,10 +157,32 @@ def delete_server(alias: str) -> None:
     with transaction.atomic():
         server = _locked(alias)
         _refuse_if_at_work(server, "delete it")
+        row = undo.remember(actor, "delete_server", {"server": keep([server, *_learned(server)])})
         server.delete()
         _tell(alias, "removed")
         # Jobs of its app type may wait for another reason now.
         wake.bump(app_type=server.app_type, enabled=True)
+    return row
+
+
+def _learned(server: Server) -> Iterable[Timing]:
+    return Timing.objects.filter(server=server).order_by("pk")
+
+
+def put_back_server(kept: Sequence[Mapping[str, Any]]) -> None:
+    """Undo the deletion of a server, inside the caller's transaction; raise Conflict.
+
+    What it has is asked anew. Its lane of before has no lease on the new row, so it only ends.
+    """
+    hold_servers()
+    fields = kept[0]["fields"]
+    if not fields["demo"]:
+        _refuse_twin(fields["url"], alias=fields["alias"])
+    try:
+        [server, *_] = put_back(kept, {**_FORGOTTEN, **_NO_LANE})
+    except IntegrityError:
+        raise _exists("alias", f"There is a server {fields['alias']!r} already.") from None
+    _use_now(server)
 
 
 def test_connection(server: Server, *, timeout: float = 5) -> HealthReport:

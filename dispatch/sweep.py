@@ -17,6 +17,7 @@ from dispatch.models import Health, Server
 from jobs import chains, transitions
 from jobs.choices import Status
 from jobs.models import Attempt, Job, hold_queue
+from jobs.moments import exact
 from mobilesd.sqlite import write_turn
 
 __all__ = ["WAKING_SECONDS", "Sweep"]
@@ -119,8 +120,8 @@ class Sweep:
                         job,
                         transitions.Trouble(
                             "deadline_passed",
-                            f"It had to start before {job.deadline:%Y-%m-%d %H:%M} UTC, and no"
-                            " server was free by then.",
+                            f"It had to start before {exact(job.deadline or timezone.now())},"
+                            " and no server was free by then.",
                             "Retry it with a later deadline, or with none.",
                         ),
                     )

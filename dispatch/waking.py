@@ -20,6 +20,7 @@ from dispatch import wake_on_lan
 from dispatch.candidates import candidates_for, server_states
 from dispatch.models import Health, Server
 from dispatch.scheduling import ServerState, hindrance
+from jobs.moments import in_words
 
 __all__ = ["COMMAND_SECONDS", "due", "wake", "wake_needed"]
 
@@ -63,7 +64,7 @@ def _begin(server: Server, now: datetime) -> None:
 
     # On the value that was read, so that two supervisors wake it once.
     won = Server.objects.filter(pk=server.pk, woken_at=server.woken_at).update(
-        woken_at=now, wake_text=f"It was woken at {now:%H:%M} UTC.", probe_at=now + _LOOK_AFTER
+        woken_at=now, wake_text=f"It was woken at {in_words(now, now)}.", probe_at=now + _LOOK_AFTER
     )
     if won:
         async_task("dispatch.tasks.wake_server", server.pk, cluster="background")

@@ -22,6 +22,7 @@ from jobs.cards import cards
 from jobs.infotext.asked import infotext_of
 from jobs.live.replay import standing
 from jobs.models import Job
+from jobs.pages.actions import WITHIN
 from jobs.services.history import history_of
 from jobs.timeline import Origin, timeline
 from mobilesd.logs import lines_about
@@ -53,6 +54,7 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
         "complete": history.complete,
         "attempts": len(history.attempts),
         "differences": differences(found, history.attempts, images),
+        "deadlines": WITHIN,
         "takes": _takes(found, Actor.of_user(request.user)),
         "as_json": _as_json(found.generation_params),
         "as_infotext": _infotext(found, images),

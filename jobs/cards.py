@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from jobs import inputs
 from jobs.choices import Status
 from jobs.models import Attempt, Job, JobProgress
 from jobs.ports import Forecast, Reason, Result, ports
@@ -55,6 +56,11 @@ class Card:
             width if isinstance(width, int) and width > 0 else 512,
             height if isinstance(height, int) and height > 0 else 512,
         )
+
+    @property
+    def lacks_input(self) -> bool:
+        """Tell whether a file that it is made from is gone, so that it can't be made again."""
+        return not inputs.are_there(self.job.generation_params)
 
     @property
     def took(self) -> float | None:

@@ -16,6 +16,7 @@ from django.db import transaction
 
 from jobs import transitions
 from jobs.choices import Status
+from jobs.inputs import InputGone
 from jobs.models import Job, JobDependency, OnFailure, hold_queue
 from jobs.ports import Button, Reason
 from jobs.signals import job_ended, job_waiting
@@ -108,8 +109,8 @@ def settle_left() -> int:
 def revive(parents: Iterable[UUID], candidates: Sequence[UUID]) -> list[UUID]:
     """Queue those of these failed jobs again that can wait now that these parents wait again.
 
-    One that also needs another job which came to nothing stays as it is. Call it in a transaction,
-    after `hold_queue`; returns which were queued.
+    One that also needs another job which came to nothing, or a file that is gone, stays as it is.
+    Call it in a transaction, after `hold_queue`; returns which were queued.
     """
     again: list[UUID] = []
     left = list(candidates)
@@ -117,13 +118,22 @@ def revive(parents: Iterable[UUID], candidates: Sequence[UUID]) -> list[UUID]:
     while left:
         # Round by round: the state of its parents tells whether a job may wait again, and these
         # may be among the others.
-        ready = [pk for pk in left if _may_wait(pk, open_again) and transitions.retry(pk)]
+        ready = [pk for pk in left if _may_wait(pk, open_again) and _retried(pk)]
         if not ready:
             break
         again += ready
         open_again.update(ready)
         left = [pk for pk in left if pk not in open_again]
     return again
+
+
+def _retried(job_id: UUID) -> bool:
+    """Queue a job again unless a file that it is made from is gone."""
+    try:
+        with transaction.atomic():
+            return transitions.retry(job_id)
+    except InputGone:
+        return False
 
 
 def _may_wait(job_id: UUID, parents: Iterable[UUID]) -> bool:

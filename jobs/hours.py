@@ -15,12 +15,14 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils import timezone
 
+from jobs.moments import in_words
 from mobilesd.errors import InvalidInput, bad_field
 
 __all__ = [
     "OPENING_FIELDS",
     "Hours",
     "Opening",
+    "OpeningRow",
     "checked_hours",
     "checked_opening",
     "checked_until",
@@ -254,7 +256,9 @@ def checked_opening(changes: Mapping[str, Any], zone: str) -> dict[str, Any]:
 # --- A queue's or a server's --------------------------------------------------------------
 
 
-class _Row(Protocol):
+class OpeningRow(Protocol):
+    """What has hours: the queue's settings, or a server."""
+
     hours: str
     time_zone: str
     run_until: datetime | None
@@ -306,13 +310,10 @@ class Opening:
 
     def in_words(self, moment: datetime, now: datetime) -> str:
         """Return a moment as people of this zone say it, as seen from now."""
-        local, today = moment.astimezone(self.zone), now.astimezone(self.zone)
-        days = (local.date() - today.date()).days
-        day = {0: "", 1: " tomorrow", -1: " yesterday"}.get(days, f" on {local:%a %d %b}")
-        return f"{local:%H:%M}{day} ({self.zone.key})"
+        return in_words(moment, now, self.zone)
 
 
-def opening_of(row: _Row) -> Opening:
+def opening_of(row: OpeningRow) -> Opening:
     """Return when this queue or server takes jobs.
 
     A text that no version of ours would have stored counts as "always": work is not lost by it.

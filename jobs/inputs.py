@@ -32,15 +32,18 @@ from mobilesd.storage import ContentStore, collect, free_bytes, has_room
 
 __all__ = [
     "MARK",
+    "InputGone",
     "Known",
     "OutputMissing",
     "TakenFile",
     "TakenInputs",
+    "are_there",
     "attach",
     "attach_all",
     "bound_jobs",
     "collect_inputs",
     "disk_trouble",
+    "hold_again",
     "holds_file",
     "input_store",
     "reattach",
@@ -58,6 +61,10 @@ _WHERE = "generation_params"
 _PROSE = {"positive_prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"}
 _REFERENCES = ({"image_id"}, {"job"}, {"job", "image"})
 _UNFINISHED = (Status.PENDING, Status.PROCESSING)
+
+
+class InputGone(Exception):
+    """A file that a job is made from was deleted since it ended."""
 
 
 class OutputMissing(Exception):
@@ -151,6 +158,31 @@ def reattach(job_id: UUID, params: Mapping[str, Any], files: Iterable[TakenFile]
     old.exclude(sha256__in=rows).delete()
     there = set(old.values_list("sha256", flat=True))
     JobInput.objects.bulk_create([row for sha, row in rows.items() if sha not in there])
+
+
+def hold_again(job: Job) -> None:
+    """Tie a job that is queued again to its files, inside that transaction (see `attach`).
+
+    Once it has ended, retention may take them away, and a file that no row names is collected.
+    Raises InputGone.
+    """
+    rows = {row.sha256: row for row in _rows(job.pk, job.generation_params)}
+    if not rows:
+        return
+    store = input_store()
+    for sha256, row in sorted(rows.items()):  # in the order of `_keep`
+        try:
+            store.keep(sha256, row.bytes, partial(store.read, sha256))
+        except FileNotFoundError as error:
+            raise InputGone(str(job.pk)) from error
+    there = set(JobInput.objects.filter(job=job).values_list("sha256", flat=True))
+    JobInput.objects.bulk_create([row for sha, row in rows.items() if sha not in there])
+
+
+def are_there(params: Mapping[str, Any]) -> bool:
+    """Tell whether all files that stored parameters name are still on the disk."""
+    store = input_store()
+    return all(store.path(sha256).is_file() for sha256 in _marks(params))
 
 
 def _keep(files: Iterable[TakenFile]) -> None:

@@ -121,6 +121,12 @@ class ServersPort(Protocol):
         Raises mobilesd.errors.NotFound (`server_not_found`).
         """
 
+    def put_back(self, kept: Sequence[Mapping[str, Any]]) -> None:
+        """Undo the deletion of a server; call it in a transaction.
+
+        Raises mobilesd.errors.Conflict if another one took its alias or its address.
+        """
+
     def plan(self) -> Plan | None:
         """Return what grouping the queue by checkpoint would save; None if that can't be said."""
 

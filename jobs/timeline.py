@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Event, Job
+from jobs.moments import exact
 
 __all__ = ["Origin", "Step", "attempt_in_words", "event_in_words", "timeline"]
 
@@ -256,7 +257,7 @@ def _status_in_words(payload: dict[str, Any], by: str) -> str:
 
 
 def _when(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return exact(moment, seconds=True)
 
 
 def _span(seconds: float) -> str:

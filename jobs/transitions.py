@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Case, F, When
 from django.utils import timezone
 
-from jobs import events
+from jobs import events, inputs
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Job, JobProgress, Turn, hold_queue
 from jobs.signals import attempt_cancelled, job_ended, job_waiting
@@ -368,9 +369,16 @@ def cancel_pending(job_ids: Sequence[UUID], *, at: datetime | None = None) -> in
     return won
 
 
-def retry(job_id: UUID) -> bool:
-    """Queue a failed or cancelled job again; it starts once its old attempt is cleared."""
+def retry(job_id: UUID, **changes: datetime | None) -> bool:
+    """Queue a failed or cancelled job again; it starts once its old attempt is cleared.
+
+    A deadline that has passed goes, or the next sweep would fail the job again; `deadline` among
+    the changes takes its place. Raises jobs.inputs.InputGone: roll back then.
+    """
     _in_transaction()
+    now = timezone.now()
+    kept = Case(When(deadline__gt=now, then=F("deadline")), default=None)
+    before = Job.objects.filter(pk=job_id).values_list("deadline", flat=True).first()
     won = Job.objects.filter(
         pk=job_id,
         status__in=[s for s in FINAL if s != Status.COMPLETED],
@@ -387,12 +395,17 @@ def retry(job_id: UUID) -> bool:
         error_code="",
         error_message="",
         error_hint="",
-        updated_at=timezone.now(),
+        updated_at=now,
+        **{"deadline": kept, **changes},
     )
     if not won:
         return False
     job = Job.objects.get(pk=job_id)
+    inputs.hold_again(job)
     _status_event(job)
+    if job.deadline != before:
+        told = events.JobChanged(job=str(job.pk), status=job.status, fields=["deadline"])
+        events.emit_for_job("job.changed", job, told)
     announce_waiting(job)
     return True
 

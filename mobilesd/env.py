@@ -1,10 +1,12 @@
 """Typed reading of environment variables; a bad value stops the start and names the variable."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -19,9 +21,13 @@ __all__ = [
     "secret",
     "strings",
     "text",
+    "time_zone",
     "url",
 ]
 
+# Where systems say in which time zone they are: a link into the list of zones, or its name.
+LOCALTIME = Path("/etc/localtime")
+TIMEZONE = Path("/etc/timezone")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -148,6 +154,32 @@ def secret(name: str) -> str:
     if not content:
         raise _refuse(f"{name}_FILE", "names an empty file")
     return content
+
+
+def time_zone(name: str) -> str:
+    """Return the name of a time zone, of this machine's by default, or UTC if that says none."""
+    value = _raw(name)
+    if value is None:
+        found = next((zone for zone in _machine_zones() if _is_zone(zone)), "UTC")
+        return "UTC" if found == "Etc/UTC" else found  # as people read it in sentences
+    if not _is_zone(value):
+        raise _refuse(name, f"must be the name of a time zone such as Europe/Berlin, not {value!r}")
+    return value
+
+
+def _machine_zones() -> Iterator[str]:
+    yield os.environ.get("TZ", "").removeprefix(":")
+    with suppress(OSError):
+        yield str(LOCALTIME.resolve(strict=True)).partition("/zoneinfo/")[2]
+    with suppress(OSError, UnicodeDecodeError):
+        yield TIMEZONE.read_text(encoding="utf-8").strip()
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(name) and ZoneInfo(name) is not None
+    except (LookupError, ValueError, OSError):  # unknown, a path, a folder of the list
+        return False
 
 
 def database_url(name: str) -> dict[str, object] | None:

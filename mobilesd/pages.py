@@ -8,7 +8,7 @@ from dispatch.views import edit, new, presets, servers
 from gallery import job_page
 from gallery import views as pictures
 from jobs.notifications import pages as notifications
-from jobs.pages import actions, batches, many
+from jobs.pages import actions, batches, hours, many
 from jobs.pages import lists as queue
 from jobs.webhooks import pages as hooks
 from mobilesd import storage_pages
@@ -20,6 +20,8 @@ urlpatterns = [
     path("queue/ended", queue.ended, name="queue-ended"),
     path("queue/done", queue.done, name="queue-done"),
     path("queue/switch", actions.switch, name="queue-switch"),
+    path("queue/hours", hours.hours, name="queue-hours"),
+    path("queue/cancel-waiting", actions.cancel_waiting, name="queue-cancel-waiting"),
     path("queue/plan", queue.plan, name="queue-plan"),
     path("queue/plan/apply", many.apply_plan, name="queue-plan-apply"),
     path("queue/clear", actions.clear, name="queue-clear"),

@@ -203,6 +203,8 @@ MAX_CONNECTIONS = env.integer("MOBILESD_MAX_CONNECTIONS", 4000, 16, 100_000)
 PATIENCE_SECONDS = env.number("MOBILESD_PATIENCE_SECONDS", 60, 0.2, 3600)
 # Bodies are bounded by StrictJSONParser with a JSON answer; Django's own limit would be a page.
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
+# The queue page's list, all of it selected, and what stands beside it in the form.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
 # What an extension may count on to understand this MobileSD (GET /api/v2/whoami).
 MINIMUM_EXTENSION_VERSION = "0.1.0"
 DEFAULT_APP_TYPE = "forge"
@@ -244,7 +246,8 @@ STORAGES = {
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
-TIME_ZONE = "UTC"
+# What hours without a zone are meant in, and what times in sentences are told in.
+TIME_ZONE = env.time_zone("MOBILESD_TIME_ZONE")
 
 LOG_FORMAT = env.choice("MOBILESD_LOG_FORMAT", "console", logs.FORMATS)
 LOG_LEVEL = env.choice("MOBILESD_LOG_LEVEL", "INFO", logs.LEVELS)

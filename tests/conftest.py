@@ -1,5 +1,7 @@
 """What all tests share: their own folders, a database file that threads can share, fast sign-in."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ def pytest_configure() -> None:
     django_settings.STORAGES = {**django_settings.STORAGES, "staticfiles": _PLAIN_STATIC}
     # A thread would write into the database of another test, or wait for this one's transaction.
     django_settings.ACCESS_LOG_WRITER = False
+    # Wherever the tests run: the processes that they start find it in their environment.
+    django_settings.TIME_ZONE = os.environ["TZ"] = "UTC"
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

@@ -190,3 +190,50 @@ def test_a_data_folder_that_cant_be_used_is_a_sentence_as_well(tmp_path):
     assert done.stderr.startswith("The data folder ")
     assert "MOBILESD_DATA_DIR" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- Time zones ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Say in which time zone this machine is; nothing by default."""
+    monkeypatch.delenv("TZ", raising=False)
+    monkeypatch.setattr(env, "LOCALTIME", tmp_path / "localtime")
+    monkeypatch.setattr(env, "TIMEZONE", tmp_path / "timezone")
+    return tmp_path
+
+
+@pytest.mark.parametrize("value", ["Europe/Belin", "+01:00", "../etc/passwd", "Europe", "CEST x"])
+def test_a_time_zone_that_there_is_none_of_is_refused(given, value):
+    given(value)
+    with pytest.raises(ImproperlyConfigured, match=f"^{NAME} must be the name of a time zone"):
+        env.time_zone(NAME)
+
+
+def test_a_named_time_zone_comes_before_that_of_the_machine(given, machine):
+    (machine / "timezone").write_text("Asia/Tokyo\n")
+    assert env.time_zone(NAME) == "Asia/Tokyo"
+    given("Europe/Berlin")
+    assert env.time_zone(NAME) == "Europe/Berlin"
+
+
+def test_the_machine_says_it_by_a_link(machine):
+    zone = machine / "usr" / "share" / "zoneinfo" / "America" / "New_York"
+    zone.parent.mkdir(parents=True)
+    zone.touch()
+    (machine / "localtime").symlink_to(zone)
+    assert env.time_zone(NAME) == "America/New_York"
+
+
+def test_the_machine_says_it_by_tz(machine, given):
+    given(":Europe/Paris", "TZ")
+    assert env.time_zone(NAME) == "Europe/Paris"
+    given("CET-1CEST", "TZ")
+    assert env.time_zone(NAME) == "UTC", "rules without a name, and nothing else says more"
+
+
+@pytest.mark.parametrize("text", ["", "Etc/UTC", "nonsense", "\udc80"])
+def test_a_machine_that_says_nothing_useful_is_in_utc(machine, text):
+    (machine / "timezone").write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert env.time_zone(NAME) == "UTC"

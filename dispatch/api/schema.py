@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from dispatch.models import Health, Interrupt
+from jobs.api.schema.changes import UNDO, UNDO_EXAMPLE
 from jobs.api.schema.opening import OPENING_EXAMPLES, OPENING_SHOWN, OPENING_TAKEN
 from mobilesd.schema.operations import Answer, Body, Operation, Operations, query
 from mobilesd.schema.shapes import (
@@ -270,8 +271,11 @@ OPERATIONS: Operations = {
         answers={
             200: Answer(
                 "The server is removed.",
-                obj({"message": text("What was done.")}),
-                {"message": "The server is deleted. Jobs that name it stay."},
+                obj({"message": text("What was done."), "undo": UNDO}),
+                {
+                    "message": "The server is deleted. Jobs that name it stay.",
+                    "undo": UNDO_EXAMPLE,
+                },
             )
         },
         errors=("server_not_found", "job_operation_conflict"),

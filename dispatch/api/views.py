@@ -5,11 +5,13 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apikeys.actors import Actor
 from dispatch import services
 from dispatch.api.fields import read_fields, unknown_fields
 from dispatch.api.serializers import emit_server, emit_servers
 from dispatch.models import Server
 from jobs.hours import OPENING_FIELDS
+from jobs.services import undo
 from mobilesd.errors import bad_field
 from mobilesd.http.views import ApiView, json_object
 
@@ -75,8 +77,9 @@ class ServerV1(ApiView):
         return Response(_changed("The server is changed.", server, body))
 
     def delete(self, request: Request, alias: str) -> Response:
-        services.delete_server(alias)
-        return Response({"message": "The server is deleted. Jobs that name it stay."})
+        row = services.delete_server(alias, Actor.of_request(request))
+        words = "The server is deleted. Jobs that name it stay."
+        return Response({"message": words, "undo": undo.shown(row)})
 
 
 class ServersV2(ApiView):

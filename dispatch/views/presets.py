@@ -19,6 +19,7 @@ from jobs.api.presets import chosen
 from jobs.exchange import Intake, read_document, read_lines
 from jobs.live.replay import standing
 from jobs.models import Preset
+from jobs.pages.actions import undo_of
 from jobs.services import presets as rows
 from mobilesd.errors import InvalidInput, Problem
 from mobilesd.http.codec import decode
@@ -133,8 +134,8 @@ def share(request: HttpRequest, preset_id: UUID) -> HttpResponse:
 @require_POST
 def delete(request: HttpRequest, preset_id: UUID) -> HttpResponse:
     """Delete a preset."""
-    rows.delete(preset_id, _actor(request))
-    return acted(request, "The preset is deleted.", reverse("presets"))
+    row = rows.delete(preset_id, _actor(request))
+    return acted(request, "The preset is deleted.", reverse("presets"), undo_of(row))
 
 
 @login_required

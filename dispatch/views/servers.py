@@ -7,13 +7,18 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from apikeys.actors import Actor
 from dispatch import services
 from dispatch.dispatchers.registry import labels
 from dispatch.models import Health, Interrupt, Server
+from jobs.hours import OPENING_FIELDS, opening_of
 from jobs.live.replay import standing
 from jobs.models import Attempt
+from jobs.pages.actions import undo_of
+from jobs.pages.hours import opening_changes, opening_form
 from mobilesd.errors import Problem
 from mobilesd.http.pages import acted, go_to
 
@@ -80,6 +85,11 @@ def _standing_in_words(server: Server) -> dict[str, str]:
             "words": f"Paused · {words}",
             "why": server.health_text or "It gets no new jobs.",
         }
+    opening, now = opening_of(server), timezone.now()
+    if server.is_healthy and not opening.is_open(now):
+        why = f"It {opening.why_closed(now)}"
+        over = "1" if opening.opens(now) is None else ""
+        return {"tone": "warn", "words": "Outside its hours", "why": why, "over": over}
     return {"tone": tone, "words": words, "why": server.health_text}
 
 
@@ -125,6 +135,7 @@ def edit(request: HttpRequest, alias: str) -> HttpResponse:
     changes["yield_below_mb"] = _number(typed["yield_below_mb"]) if typed["yields"] else None
     if changes["wake_seconds"] is None:
         del changes["wake_seconds"]
+    changes |= opening_changes(typed)
     try:
         services.edit_server(alias, changes)
     except Problem as problem:
@@ -165,8 +176,9 @@ def switch(request: HttpRequest, alias: str) -> HttpResponse:
 def delete(request: HttpRequest, alias: str) -> HttpResponse:
     """Remove a server; its jobs stay."""
     _staff_only(request)
-    services.delete_server(alias)
-    return acted(request, f"{alias} is deleted. Its jobs and pictures stay.", reverse("servers"))
+    row = services.delete_server(alias, Actor.of_user(request.user))
+    words = f"{alias} is deleted. Its jobs and pictures stay."
+    return acted(request, words, reverse("servers"), undo_of(row))
 
 
 def _of(server: Server) -> dict[str, str]:
@@ -184,6 +196,7 @@ def _typed(request: HttpRequest) -> dict[str, str]:
     names = (
         *("alias", "url", "app_type", "description", "username", "interrupt"),
         *("wake_mac", "wake_seconds", "yields", "yield_below_mb"),
+        *(*OPENING_FIELDS, "was_run_until"),
     )
     return {name: request.POST.get(name, "").strip() for name in names}
 
@@ -208,6 +221,7 @@ def _form(
         "page": "servers",
         "typed": typed,
         "server": server,
+        "opening": opening_form(server, typed if problem else None) if server else None,
         "errors": errors,
         "problem": problem,
         "labels": labels(),

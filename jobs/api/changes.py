@@ -14,8 +14,9 @@ from jobs.api.generate import submission, submitted
 from jobs.api.orders import kind_of, read_patch
 from jobs.api.serializers import emit_job
 from jobs.services import undo
-from jobs.services.changes import Seed
+from jobs.services.changes import NewTimes, Seed
 from mobilesd.errors import InvalidInput, bad_field
+from mobilesd.http.times import read_moment
 from mobilesd.http.views import ApiView, json_object
 
 __all__ = [
@@ -82,6 +83,7 @@ def _gone(message: str, done: services.Changed, also: Sequence[UUID]) -> Respons
 class RetryV2(ApiView):
     """Queue a failed or cancelled job again, with its seed (`{"seed": "same"}`) or a new one.
 
+    A deadline that has passed is dropped; `{"deadline": …}` sets another one, "" none.
     `{"dependents": true}` queues those again as well that failed because of it; without it they
     are only named, in `dependents`.
     """
@@ -91,14 +93,15 @@ class RetryV2(ApiView):
     def post(self, request: Request, job_id: UUID) -> Response:
         actor = Actor.of_request(request)
         services.find(job_id, actor)  # what is not there comes before what is wrong with a body
-        body = _known(json_object(request), ("seed", "dependents"))
+        body = _known(json_object(request), ("seed", "dependents", "deadline"))
         together = body.get("dependents", False)
         if not isinstance(together, bool):
             raise bad_field("dependents", f"must be true or false, not {kind_of(together)}.")
+        changes = _new_times(body)
         if together:
-            job, others = services.retry_together(job_id, actor, seed=_seed(body))
+            job, others = services.retry_together(job_id, actor, seed=_seed(body), **changes)
         else:
-            job = services.retry(job_id, actor, seed=_seed(body))
+            job = services.retry(job_id, actor, seed=_seed(body), **changes)
             others = services.failed_with([job_id], actor)
         return Response(
             {
@@ -141,6 +144,15 @@ def _seed(body: Mapping[str, Any]) -> Seed:
     if seed not in ("same", "new"):
         raise bad_field("seed", "must be same or new.")
     return "new" if seed == "new" else "same"
+
+
+def _new_times(body: Mapping[str, Any]) -> NewTimes:
+    if "deadline" not in body:
+        return {}
+    text = body["deadline"]
+    if not isinstance(text, str):
+        raise bad_field("deadline", f"must be a text, not {kind_of(text)}.")
+    return {"deadline": read_moment("deadline", text) if text.strip() else None}
 
 
 class MoveV2(ApiView):

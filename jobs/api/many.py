@@ -126,7 +126,7 @@ class UndoV2(ApiView):
         return Response(
             {
                 "success": True,
-                "message": f"{_count(done.restored)} brought back.",
+                "message": done.message,
                 "action": done.action,
                 "restored": done.restored,
             }

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from apikeys.actors import Actor
 from jobs.models import Preset
-from jobs.services import presets
+from jobs.services import presets, undo
 from mobilesd.errors import NotFound, bad_field
 from mobilesd.http.paging import PageRequest, paginate
 from mobilesd.http.times import rfc3339
@@ -73,8 +73,9 @@ class PresetV2(ApiView):
         return Response({"success": True, "message": "Changed.", "preset": told})
 
     def delete(self, request: Request, preset_id: UUID) -> Response:
-        presets.delete(preset_id, Actor.of_request(request))
-        return Response({"success": True, "message": "The preset is deleted."})
+        row = presets.delete(preset_id, Actor.of_request(request))
+        told = {"message": "The preset is deleted.", "undo": undo.shown(row)}
+        return Response({"success": True, **told})
 
 
 class ExportV2(ApiView):

@@ -1,5 +1,6 @@
 """What the buttons of the queue page do with single jobs, and with the queue as a whole."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -14,12 +15,15 @@ from jobs.choices import Status
 from jobs.models import Undo
 from jobs.services import queue as whole_queue
 from jobs.services import undo as undoing
+from jobs.services.changes import NewTimes
 from mobilesd.errors import InvalidInput, Problem
 from mobilesd.http.pages import acted, go_to
 
 __all__ = [
+    "WITHIN",
     "actor_of",
     "cancel",
+    "cancel_waiting",
     "clear",
     "count",
     "delete",
@@ -33,6 +37,9 @@ __all__ = [
     "undo_of",
     "wait_not",
 ]
+
+# The deadlines that a retry offers, in hours from now.
+WITHIN = {"1": "within an hour", "8": "within 8 hours", "24": "within a day"}
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -75,12 +82,25 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Queue a failed or cancelled job again."""
-    if request.POST.get("seed") == "new":
-        services.retry(job_id, actor_of(request), seed="new")
-        return done(request, "Back in the queue, with a new seed.")
-    services.retry(job_id, actor_of(request))
-    return done(request, "Back in the queue.")
+    """Queue a failed or cancelled job again, with another deadline if one was chosen."""
+    actor = actor_of(request)
+    old = services.find(job_id, actor).deadline
+    new = request.POST.get("seed") == "new"
+    job = services.retry(job_id, actor, seed="new" if new else "same", **_within(request))
+    words = "Back in the queue, with a new seed." if new else "Back in the queue."
+    if old is not None and job.deadline is None:
+        words += " Its deadline has passed, so it has none now."
+    return done(request, words)
+
+
+def _within(request: HttpRequest) -> NewTimes:
+    """Read in how many hours a job has to begin; without the field its deadline stays."""
+    text = request.POST.get("within", "")
+    if not text:
+        return {}
+    if text not in WITHIN:
+        raise InvalidInput("Choose one of the deadlines.", error="job_operation_invalid")
+    return {"deadline": timezone.now() + timedelta(hours=int(text))}
 
 
 @login_required
@@ -133,7 +153,7 @@ def only_staff(request: HttpRequest) -> None:
     """Refuse what concerns everybody's jobs to who does not administrate."""
     if not request.user.is_staff:
         raise Problem(
-            "Only staff may pause the queue.",
+            "Only staff may pause the queue, or change when it works.",
             error="scope_missing",
             hint="Ask somebody who administrates this MobileSD.",
         )
@@ -151,6 +171,15 @@ def switch(request: HttpRequest) -> HttpResponse:
         return done(request, f"{what} is paused. What is being made is finished.")
     whole_queue.resume(server=server, app_type=app_type)
     return done(request, f"{what} goes on.")
+
+
+@login_required
+@require_POST
+def cancel_waiting(request: HttpRequest) -> HttpResponse:
+    """Cancel all that waits, as far as its owner or the staff asks; what runs is left alone."""
+    taken = services.cancel_all(actor_of(request))
+    words = f"{count(taken.count)} cancelled." if taken.count else "Nothing waits any more."
+    return done(request, words, taken.undo)
 
 
 _CLEARED = {
@@ -176,5 +205,5 @@ def clear(request: HttpRequest) -> HttpResponse:
 def undo(request: HttpRequest, undo_id: UUID) -> HttpResponse:
     """Bring back what was just taken away."""
     undone = undoing.undo(undo_id, actor_of(request))
-    words = f"{count(undone.restored)} brought back." if undone.restored else "It is back already."
+    words = undone.message if undone.restored else "It is back already."
     return done(request, words)

@@ -20,6 +20,7 @@ from jobs.models import Job, QueueSettings
 from jobs.narrowing import Wanted
 from jobs.pages.batches import running_batches
 from jobs.pages.entries import entries
+from jobs.pages.hours import hours_line
 from jobs.ports import ports
 from jobs.querysets import JobQuerySet
 from jobs.services import planning
@@ -77,6 +78,7 @@ def _active(request: HttpRequest) -> dict[str, Any]:
         "finish": None if switches.paused or not shown else _finish(),
         "priorities": PRIORITIES,
         "selecting": "select" in request.GET,
+        "hours": hours_line(switches, waiting=bool(shown)),
         **_pauses(switches),
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -11,7 +12,7 @@ from apikeys.actors import Actor
 from jobs import chains, journal
 from jobs.choices import Status
 from jobs.models import Job, JobDependency, OnFailure, Retry, hold_queue
-from jobs.services.changes import Seed, find, retry
+from jobs.services.changes import NewTimes, Seed, find, retry
 from jobs.services.orders import Need
 from jobs.usage import check_quota
 from mobilesd.errors import Conflict, InvalidInput, bad_field
@@ -203,7 +204,9 @@ def _visible(job_ids: list[UUID], actor: Actor) -> list[UUID]:
     return [job_id for job_id in job_ids if job_id in seen]
 
 
-def retry_together(job_id: UUID, actor: Actor, *, seed: Seed) -> tuple[Job, list[UUID]]:
+def retry_together(
+    job_id: UUID, actor: Actor, *, seed: Seed, **changes: Unpack[NewTimes]
+) -> tuple[Job, list[UUID]]:
     """Queue a job again together with those that failed because of it, all or none; return them.
 
     Raises what `retry` raises.
@@ -211,7 +214,7 @@ def retry_together(job_id: UUID, actor: Actor, *, seed: Seed) -> tuple[Job, list
     with write_turn(), transaction.atomic():
         check_quota(actor, 1)  # before the lock of the queue, as everywhere
         hold_queue()
-        job = retry(job_id, actor, seed=seed)
+        job = retry(job_id, actor, seed=seed, **changes)
         return job, retry_dependents(job_id, actor)
 
 

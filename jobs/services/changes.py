@@ -1,8 +1,11 @@
 """Finding a job, and changing it."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Literal, TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
@@ -12,9 +15,11 @@ from apikeys.actors import Actor
 from jobs import events, transitions
 from jobs.checksums import JOB, of_row
 from jobs.choices import Status
+from jobs.inputs import InputGone
 from jobs.models import Event, Job, Retry, Undo
 from jobs.services import undo
 from jobs.services.cancelling import hide
+from jobs.services.checks import check_deadline
 from jobs.usage import check_quota
 from mobilesd.errors import Conflict, NotFound
 from mobilesd.rows import Reader
@@ -23,16 +28,26 @@ from mobilesd.sqlite import write_turn
 __all__ = [
     "NEW_SEEDS",
     "Changed",
+    "NewTimes",
     "Seed",
     "cancel",
     "delete",
     "find",
     "find_as_of",
+    "input_gone",
     "retry",
     "wrong_state",
 ]
 
 Seed = Literal["same", "new"]
+
+
+class NewTimes(TypedDict, total=False):
+    """What a retry may change of a job's times; what is left out stays."""
+
+    deadline: datetime | None
+
+
 NEW_SEEDS = 2**32  # as of those that are drawn at submission
 
 _RETRYABLE = (Status.FAILED, Status.CANCELLED)
@@ -104,17 +119,21 @@ def delete(job_id: UUID, actor: Actor) -> Changed:
     return Changed(Job.objects.get(pk=job_id), taken)
 
 
-def retry(job_id: UUID, actor: Actor, *, seed: Seed = "same") -> Job:
+def retry(job_id: UUID, actor: Actor, *, seed: Seed = "same", **changes: Unpack[NewTimes]) -> Job:
     """Queue a failed or cancelled job again, with the same seed or a new one.
 
-    For the quotas of a key that is a job more, and its run counts for the key that asked for it.
-    Raises NotFound, Conflict for a job that waits, runs or is completed, or QuotaExceeded.
+    A deadline that has passed is dropped; with `deadline` it gets that one, or none. For the quotas
+    of a key that is a job more, and its run counts for the key that asked for it. Raises NotFound,
+    InvalidInput for the deadline, Conflict for a job that waits, runs or is completed, or that is
+    made from a picture which is gone, or QuotaExceeded.
     """
     queued = False
-    if find(job_id, actor).status in _RETRYABLE:
-        with write_turn(), transaction.atomic():
+    job = find(job_id, actor)
+    if job.status in _RETRYABLE:
+        check_deadline(changes.get("deadline"), job.not_before)
+        with _all_there(job_id), write_turn(), transaction.atomic():
             check_quota(actor, 1)
-            queued = transitions.retry(job_id)
+            queued = transitions.retry(job_id, **changes)
             if queued:
                 prefix = actor.key_prefix or ""
                 Retry.objects.create(job_id=job_id, api_key_prefix=prefix, at=timezone.now())
@@ -125,6 +144,23 @@ def retry(job_id: UUID, actor: Actor, *, seed: Seed = "same") -> Job:
         hint = "Duplicate it instead." if job.status == Status.COMPLETED else ""
         raise wrong_state(job, f"The job can't be retried: it is {_already(job)}.", hint)
     return job
+
+
+@contextmanager
+def _all_there(job_id: UUID) -> Iterator[None]:
+    """Refuse in words what a file is missing for."""
+    try:
+        yield
+    except InputGone:
+        raise input_gone(job_id, "retried") from None
+
+
+def input_gone(job_id: UUID, done: str) -> Conflict:
+    """Return the refusal of what needs a picture that retention has deleted."""
+    return Conflict(
+        f"The job {job_id} can't be {done}: a picture that it is made from is gone.",
+        hint="Submit it as a new job, with the picture.",
+    )
 
 
 def _draw_seed(job_id: UUID) -> None:

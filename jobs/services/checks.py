@@ -1,5 +1,7 @@
 """What every order has to keep to, however it comes in: one job, many at once, or a change."""
 
+from datetime import datetime
+
 from django.conf import settings
 from django.utils import timezone
 
@@ -11,7 +13,7 @@ from jobs.services.orders import Order
 from mobilesd.errors import Unavailable, bad_field
 from mobilesd.storage import free_bytes, has_room
 
-__all__ = ["check_open", "check_rest", "check_room", "checked_app_type"]
+__all__ = ["check_deadline", "check_open", "check_rest", "check_room", "checked_app_type"]
 
 MAX_SOURCE = 200
 _CLOSED_RETRY_SECONDS = 60
@@ -86,8 +88,14 @@ def check_rest(order: Order) -> None:
         raise bad_field("lane", f"must be {words}, not {order.lane[:60]!r}.")
     if len(order.source_info) > MAX_SOURCE:
         raise bad_field("source_info", f"is longer than {MAX_SOURCE} characters.")
-    if order.deadline is not None:
-        if order.deadline <= timezone.now():
-            raise bad_field("deadline", "has passed already.", "Send a time in the future.")
-        if order.not_before is not None and order.deadline <= order.not_before:
-            raise bad_field("deadline", "must be later than not_before.")
+    check_deadline(order.deadline, order.not_before)
+
+
+def check_deadline(deadline: datetime | None, not_before: datetime | None) -> None:
+    """Refuse a deadline that no server could keep; raise InvalidInput."""
+    if deadline is None:
+        return
+    if deadline <= timezone.now():
+        raise bad_field("deadline", "has passed already.", "Send a time in the future.")
+    if not_before is not None and deadline <= not_before:
+        raise bad_field("deadline", "must be later than not_before.")

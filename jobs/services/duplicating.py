@@ -10,10 +10,9 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import inputs
 from jobs.models import Job
-from jobs.services.changes import Seed, find
+from jobs.services.changes import Seed, find, input_gone
 from jobs.services.orders import Order, Submission
 from jobs.services.submit import submit
-from mobilesd.errors import Conflict
 
 __all__ = ["duplicate"]
 
@@ -47,10 +46,7 @@ def _params(job: Job, seed: Seed) -> Mapping[str, Any]:
     try:
         params = inputs.restore(job.generation_params)
     except FileNotFoundError:
-        raise Conflict(
-            f"The job {job.pk} can't be duplicated: a picture that it is made from is gone.",
-            hint="Submit it as a new job, with the picture.",
-        ) from None
+        raise input_gone(job.pk, "duplicated") from None
     return {**params, "seed": -1} if seed == "new" else params
 
 

@@ -17,11 +17,14 @@ from django.utils import timezone
 
 from apikeys.actors import Actor
 from jobs import inputs
-from jobs.models import Preset
+from jobs.models import Preset, Undo
 from jobs.params import normalise
 from jobs.ports import ports
+from jobs.services import undo
 from jobs.services.changes import find as find_job
+from jobs.services.kept import keep
 from mobilesd.errors import Conflict, InvalidInput, NotFound, Problem, bad_field
+from mobilesd.sqlite import write_turn
 
 __all__ = [
     "MAX_EACH",
@@ -127,9 +130,15 @@ def change(preset_id: UUID, actor: Actor, given: Mapping[str, Any]) -> Preset:
     return find(preset_id, actor)
 
 
-def delete(preset_id: UUID, actor: Actor) -> None:
+def delete(preset_id: UUID, actor: Actor) -> Undo:
     """Delete a preset; jobs made with it stay as they are. Raises NotFound, Problem."""
-    Preset.objects.filter(pk=_changeable(preset_id, actor).pk).delete()
+    with write_turn(), transaction.atomic():
+        rows = Preset.objects.filter(pk=_changeable(preset_id, actor).pk)
+        # Locked: kept as it is when it goes. Else somebody deleted it meanwhile, which `find` says.
+        preset = rows.select_for_update().first() or find(preset_id, actor)
+        row = undo.remember(actor, "delete_preset", {"preset": keep([preset])})
+        preset.delete()
+    return row
 
 
 # --- As JSON ------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 The request's own transaction writes down which jobs ended or were hidden, and when: a job is
 brought back only if it still is as that request left it. So it does not matter how often, or by
-how many at once, the same thing is taken back.
+how many at once, the same thing is taken back. Of a server or a preset, which are deleted for good,
+it keeps the rows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from apikeys.actors import Actor
 from jobs import events, transitions, wording
 from jobs.choices import Status
 from jobs.models import Batch, Job, JobDependency, Undo, hold_queue
+from jobs.ports import ports
+from jobs.services.kept import put_back_preset
 from mobilesd.errors import Conflict, NotFound
 from mobilesd.http.times import rfc3339
 from mobilesd.sqlite import write_turn
@@ -41,20 +44,30 @@ _AT_ONCE = 500
 
 Kind = Literal["ended", "deleted"]
 
+# What these took away is no job.
+_NOUNS = {"delete_server": "server", "delete_preset": "preset"}
+
 
 @dataclass(frozen=True)
 class Undone:
-    """What was taken back (`cancel`, `delete`, …), and how many jobs came back."""
+    """What was taken back (`cancel`, `delete`, …), and how many jobs, or what else, came back."""
 
     action: str
     restored: int
+
+    @property
+    def message(self) -> str:
+        """Return in words what came back."""
+        noun = _NOUNS.get(self.action, "job")
+        return f"{self.restored} {noun if self.restored == 1 else f'{noun}s'} brought back."
 
 
 def remember(actor: Actor, action: str, state: Mapping[str, Any]) -> Undo:
     """Keep how to take this back; call it in the transaction that takes it away.
 
     `state` is made of what `state_of` returns; `{"nodded": batch id}` beside it lets a batch wait
-    for its nod again.
+    for its nod again. `{"server": rows}` or `{"preset": rows}` (jobs.services.kept) is one that was
+    deleted, by `delete_server` or `delete_preset`.
     """
     return Undo.objects.create(
         scope=actor.scope, action=action, state=dict(state), expires_at=_from_now()
@@ -122,8 +135,8 @@ def undo(undo_id: UUID, actor: Actor) -> Undone:
 
     A job that waited gets its old place. One that ran is queued again, and starts once its old
     attempt is cleared (protocol rule 13). Jobs that failed because they depend on one of these
-    wait again as well. What was changed since is left alone. Raises NotFound, or Conflict
-    (`undo_expired`).
+    wait again as well. What was changed since is left alone. Raises NotFound, or Conflict:
+    `undo_expired`, or something took the place of a server or a preset.
     """
     row = Undo.objects.filter(pk=undo_id, scope=actor.scope).first()
     if row is None:
@@ -138,6 +151,8 @@ def undo(undo_id: UUID, actor: Actor) -> Undone:
             f"It is too late to undo this: that can be done for {SECONDS} seconds.",
             error="undo_expired",
         )
+    if row.action in _NOUNS:
+        return Undone(row.action, _put_back(row))
     restored = sum(_restored(kind, ids, at) for kind, at, ids in _moments(row.state))
     with write_turn(), transaction.atomic():
         if batch := row.state.get("nodded"):
@@ -145,6 +160,19 @@ def undo(undo_id: UUID, actor: Actor) -> Undone:
         # Last: a process that dies before leaves what can still be undone.
         Undo.objects.filter(pk=row.pk, used_at__isnull=True).update(used_at=timezone.now())
     return Undone(row.action, restored)
+
+
+def _put_back(row: Undo) -> int:
+    """Insert again what was deleted for good; return how many."""
+    with write_turn(), transaction.atomic():
+        # First: of two at once the second one finds it used.
+        if not Undo.objects.filter(pk=row.pk, used_at__isnull=True).update(used_at=timezone.now()):
+            return 0
+        if server := row.state.get("server"):
+            ports.servers.put_back(server)
+        if preset := row.state.get("preset"):
+            put_back_preset(preset)
+    return 1
 
 
 def _restored(kind: Kind, job_ids: Sequence[UUID], at: datetime) -> int:
@@ -192,5 +220,10 @@ def _their_dependents(jobs: Sequence[Job], since: datetime) -> int:
 
 
 def forget() -> int:
-    """Delete what can't be undone any more; return how many."""
+    """Delete what can't be undone any more; return how many.
+
+    What was kept of a deleted server holds its password, sealed: that goes at once.
+    """
+    over = Undo.objects.filter(expires_at__lt=timezone.now(), action__in=_NOUNS)
+    over.exclude(state={}).update(state={})
     return Undo.objects.filter(expires_at__lt=timezone.now() - _FORGET_AFTER).delete()[0]

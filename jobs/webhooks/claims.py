@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from jobs.models import Delivery, DeliveryState, Webhook
+from jobs.moments import exact
 from jobs.webhooks.sending import Outcome
 from mobilesd.sqlite import write_turn
 
@@ -142,7 +143,7 @@ def _note(webhook_id: UUID, outcome: Outcome, now: datetime) -> None:
     failures, since = webhook.values_list("failures_in_row", "failing_since").get()
     webhook.update(not_before=None if outcome.status is not None else now + _quiet(failures))
     if failures >= OFF_FAILURES and since is not None and since <= now - OFF_AFTER:
-        when = f"{since:%Y-%m-%d %H:%M} UTC"
+        when = exact(since)
         switch_off(webhook_id, f"Nothing was delivered since {when}. The last try: {outcome.error}")
 
 

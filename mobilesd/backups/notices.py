@@ -1,12 +1,15 @@
 """What everybody who looks should be told of the state of the data, in sentences."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from django.conf import settings
+from django.utils import timezone
 
 from jobs import journal
+from jobs.moments import in_words
 from mobilesd.backups import recovery
-from mobilesd.backups.tasks import damaged_rows_file
+from mobilesd.backups.tasks import damaged_rows_file, failure_file
 from mobilesd.storage import free_bytes, has_room
 
 __all__ = ["Notice", "notices"]
@@ -30,6 +33,7 @@ def notices() -> list[Notice]:
                 " begun until there is more room; nothing is lost."
             )
         )
+    found += _failed_backups()
     if not settings.EMBEDDED:
         return found
     found += [
@@ -43,3 +47,13 @@ def notices() -> list[Notice]:
     if journal.trouble():
         found.append(Notice(journal.trouble(), for_staff=True))
     return found
+
+
+def _failed_backups() -> list[Notice]:
+    try:
+        since = datetime.fromtimestamp(failure_file().stat().st_mtime, UTC)
+        why = failure_file().read_text(encoding="utf-8", errors="replace")
+    except OSError:  # there is none, which is how it should be
+        return []
+    sentence = f"No backup can be made since {in_words(since, timezone.now())}"
+    return [Notice(f"{sentence}: {why.rstrip('.')}." if why else f"{sentence}.", for_staff=True)]

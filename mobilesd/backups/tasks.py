@@ -3,6 +3,7 @@
 import logging
 import shutil
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from jobs.models import Job
 from mobilesd import sqlite
 from mobilesd.backups import damage, dumps, snapshots
 
-__all__ = ["damaged_rows_file", "look_and_back_up", "look_at_rows"]
+__all__ = ["damaged_rows_file", "failure_file", "look_and_back_up", "look_at_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,26 @@ def look_and_back_up() -> str:
     try:
         snapshots.take(now)
     except (OSError, ValueError, sqlite.library().DatabaseError) as error:
-        log.error("no backup could be made: %s", error)
-        return "failed"
+        return _failed(error)
+    return _made()
+
+
+def failure_file() -> Path:
+    """Return the note of why backups fail; it is there since the first one that did."""
+    return Path(settings.DATA_DIR) / "backup-failed"
+
+
+def _failed(error: Exception) -> str:
+    log.error("no backup could be made: %s", error)
+    note = failure_file()
+    # Also on a full disk: then it is empty, and still says since when.
+    with suppress(OSError), note.open("x", encoding="utf-8", errors="replace") as stream:
+        stream.write(" ".join(str(error).split())[:500])
+    return "failed"
+
+
+def _made() -> str:
+    failure_file().unlink(missing_ok=True)
     return "backed up"
 
 
@@ -80,6 +99,5 @@ def _dump(now: datetime) -> str:
     try:
         dumps.take(now)
     except (OSError, subprocess.SubprocessError) as error:
-        log.error("no backup could be made: %s", error)
-        return "failed"
-    return "backed up"
+        return _failed(error)
+    return _made()

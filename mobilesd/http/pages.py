@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import SuspiciousOperation, TooManyFieldsSent
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.utils.cache import patch_vary_headers
@@ -74,7 +74,8 @@ def _refused(request: HttpRequest, problem: Problem) -> HttpResponse:
     headers = {}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
-    if getattr(request, "htmx", False):
+    # By its header: what is refused before any view was not looked at by the htmx middleware yet.
+    if request.headers.get("HX-Request") == "true":
         sentences = [problem.message, *(t for texts in problem.fields.values() for t in texts)]
         toast = {
             "text": " ".join(dict.fromkeys(sentences)),
@@ -102,7 +103,7 @@ class PageMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if _is_api(request):  # the API's own HTML pages bring scripts inside of them
             return self.get_response(request)
-        response = self._too_large(request) or self.get_response(request)
+        response = self._too_large(request) or self._too_many(request) or self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         if response.headers.get("Content-Type", "").startswith("text/html"):
             # A part of a page has the page's own address: "back" must never show it alone.
@@ -129,6 +130,25 @@ class PageMiddleware:
             hint=f"The limit is {megabytes} MB in all.",
         )
         return _refused(request, problem)
+
+    @staticmethod
+    def _too_many(request: HttpRequest) -> HttpResponse | None:
+        """Refuse a form of too many fields in words; the next to read it would answer a bare 400.
+
+        That is the check against forged requests, before any view.
+        """
+        if request.method != "POST":
+            return None
+        try:
+            request.POST  # noqa: B018  reads it
+        except TooManyFieldsSent:
+            problem = Problem(
+                f"That form has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} fields.",
+                error="job_operation_invalid",
+                hint="Select fewer, and do it in several steps.",
+            )
+            return _refused(request, problem)
+        return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if _is_api(request) or isinstance(exception, Http404 | SuspiciousOperation):

@@ -10,6 +10,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from jobs.moments import exact, in_words
+
 __all__ = ["register"]
 
 register = template.Library()
@@ -85,12 +87,24 @@ def standing_notices(user: Any) -> list[str]:
     return [found.text for found in notices() if user.is_staff or not found.for_staff]
 
 
+@register.simple_tag
+def when(moment: datetime | None) -> SafeString | str:
+    """Show a moment, in this installation's time zone; a script shows it in the device's own."""
+    if moment is None:
+        return ""
+    words = in_words(moment, timezone.now())
+    return format_html('<time datetime="{}" data-when>{}</time>', moment.isoformat(), words)
+
+
 @register.filter
 def short_name(name: str) -> str:
     """Return a model's name without its folder and file ending."""
     path = PurePosixPath(name.replace("\\", "/"))
     known = {".safetensors", ".ckpt", ".pt", ".gguf", ".bin"}
     return path.stem if path.suffix.lower() in known else path.name
+
+
+register.filter("exact", exact)
 
 
 @register.filter

@@ -69,6 +69,26 @@ function tellTimes(root) {
     element.title = moment.toLocaleString();
   }
 }
+// A moment on the clock of this device; the server's words, which name their time zone, as a hint.
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const date = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "2-digit", month: "short" });
+const NEAR = { "-1": " yesterday", 0: "", 1: " tomorrow" };
+
+function daysFrom(moment) {
+  const [then, today] = [new Date(moment), new Date()].map((day) => day.setHours(12, 0, 0, 0));
+  return Math.round((then - today) / 86_400_000);
+}
+
+function tellMoments(root) {
+  for (const element of root.querySelectorAll("time[data-when]")) {
+    const moment = new Date(element.dateTime);
+    element.title ||= element.textContent;
+    element.textContent = clock.format(moment) + (NEAR[daysFrom(moment)] ?? ` on ${date.format(moment)}`);
+  }
+}
+tellMoments(document);
+document.addEventListener("htmx:afterSettle", ({ target }) => tellMoments(target));
+
 tellTimes(document);
 setInterval(() => tellTimes(document), 30_000);
 document.addEventListener("htmx:afterSettle", ({ target }) => tellTimes(target));

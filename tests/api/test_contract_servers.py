@@ -103,7 +103,7 @@ def test_v1_changes_a_server(boss):
 def test_v1_deletes_a_server(boss):
     boss.send("POST", V1, BODY)
     answer = boss.send("DELETE", f"{V1}/gaming-pc")
-    assert (answer.status_code, set(answer.json())) == (200, {"message"})
+    assert (answer.status_code, set(answer.json())) == (200, {"message", "undo"})
     answer = boss.get(f"{V1}/gaming-pc")
     assert (answer.status_code, answer.json()["error"]) == (404, "server_not_found")
 

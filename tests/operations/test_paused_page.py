@@ -31,9 +31,11 @@ def test_everybody_sees_that_it_is_paused_and_staff_can_resume(member):
     assert not QueueSettings.current().paused
 
 
-def test_staff_pause_it_where_the_waiting_jobs_are():
+def test_staff_pause_it_whether_anything_waits_or_not():
     staff = signed_in(factories.staff())
-    assert "Pause the queue" not in staff.get("/").text
+    assert "Pause the queue" in staff.get("/").text
+    factories.job("processing")
+    assert "Pause the queue" in staff.get("/").text
     factories.job()
     assert "Pause the queue" in staff.get("/").text
     assert staff.post(SWITCH, {"to": "pause"}, headers=HTMX).status_code == 204

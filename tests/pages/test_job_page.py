@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from jobs.choices import Outcome, Status
+from jobs.inputs import input_store
 from tests import factories
 from tests.pages.conftest import HTMX
 
@@ -99,6 +100,9 @@ def test_a_running_job_shows_bar_and_preview(browser, member):
     ],
 )
 def test_only_what_is_possible_is_offered(browser, member, status, offered, missing):
+    file = input_store().path("ab" * 32)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(factories.png())
     job = _job(member, status)
     page = browser.get(f"/jobs/{job.pk}").text
     for action in offered:

@@ -300,3 +300,37 @@ def test_an_expired_undo_is_refused_in_words(browser, member):
     answer = browser.post(toast["undo"]["url"], headers=HTMX)
     assert answer.status_code == 409
     assert "too late" in _toast(answer)["text"]
+
+
+# --- All of a long list -------------------------------------------------------------------------
+
+
+def test_all_that_the_page_can_show_is_changed_at_once(browser, member):
+    jobs = Job.objects.bulk_create(
+        Job(
+            owner=member,
+            app_type="forge",
+            generation_params={},
+            position=n + 1,
+            created_at=timezone.now(),
+            updated_at=timezone.now(),
+        )
+        for n in range(1000)
+    )
+    answer = browser.post("/queue/many", {"do": "cancel", "pick": _keys(*jobs)}, headers=HTMX)
+    assert _toast(answer)["text"] == "1000 jobs cancelled."
+    assert not Job.objects.queued().exists()
+
+
+@pytest.mark.parametrize("htmx", [True, False])
+def test_a_form_of_too_many_fields_says_so_and_changes_nothing(browser, member, htmx):
+    job = factories.job(owner=member)
+    keys = [*_keys(job), *(f"job-{n}" for n in range(2000))]
+    headers = HTMX if htmx else {}
+    answer = browser.post("/queue/many", {"do": "cancel", "pick": keys}, headers=headers)
+    assert answer.status_code == 400
+    words = _toast(answer) if htmx else {"text": answer.text, "hint": answer.text}
+    assert "more than 2000 fields" in words["text"]
+    assert "Select fewer" in words["hint"]
+    assert "Content-Security-Policy" in answer.headers
+    assert list(Job.objects.queued()) == [job]

@@ -232,7 +232,8 @@ OPERATIONS: Operations = {
         summary="Queue a failed or cancelled job again.",
         description=(
             "Queue a job again, with its seed or a new one. For a key's quotas it is a job more."
-            " A completed job is duplicated instead (409)."
+            " A deadline that has passed is dropped. A completed job is duplicated instead (409)."
+            " 409 as well if a picture that it is made from was deleted since."
         ),
         path=JOB_ID,
         body=Body(
@@ -242,6 +243,9 @@ OPERATIONS: Operations = {
                     "dependents": nullable(
                         flag("Queue those again as well that failed because of it.")
                     ),
+                    "deadline": nullable(
+                        moment("It must have begun by then; an empty text: there is none.")
+                    ),
                 },
                 required=[],
                 additionalProperties=False,
@@ -250,6 +254,7 @@ OPERATIONS: Operations = {
                 "the same picture": {"seed": "same"},
                 "another picture": {"seed": "new"},
                 "the whole chain": {"dependents": True},
+                "by another deadline": {"deadline": "2026-02-01T06:30:00Z"},
             },
             required=False,
         ),

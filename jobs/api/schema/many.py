@@ -179,8 +179,8 @@ OPERATIONS: Operations = {
         tag="Queue",
         summary="Take back what a request cancelled or deleted.",
         description=(
-            "Bring the jobs back that the request took away, if it was yours, within ten seconds."
-            " Twice is once. What was changed since is left alone."
+            "Bring back what the request took away, if it was yours, within ten seconds: jobs, a"
+            " server, or a preset. Twice is once. What was changed since is left alone."
         ),
         path=_UNDO_ID,
         answers={
@@ -190,7 +190,7 @@ OPERATIONS: Operations = {
                     {
                         "message": _DONE,
                         "action": text("What was taken back: cancel, delete, clear and so on."),
-                        "restored": whole("How many jobs came back.", 0),
+                        "restored": whole("How many jobs, servers or presets came back.", 0),
                     }
                 ),
                 {
@@ -201,6 +201,6 @@ OPERATIONS: Operations = {
                 },
             )
         },
-        errors=("not_found", "undo_expired"),
+        errors=("not_found", "undo_expired", "already_exists"),
     ),
 }

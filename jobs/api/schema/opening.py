@@ -13,7 +13,10 @@ OPENING_TAKEN: dict[str, Shape] = {
         )
     ),
     "time_zone": nullable(
-        text("The time zone of the hours, such as `Europe/Berlin`. Empty: UTC.", maxLength=64)
+        text(
+            "The time zone of the hours, such as `Europe/Berlin`. Empty: this MobileSD's own.",
+            maxLength=64,
+        )
     ),
     "run_until": nullable(
         text(

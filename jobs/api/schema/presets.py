@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
+from jobs.api.schema.changes import UNDO, UNDO_EXAMPLE
 from jobs.services.presets import MAX_DESCRIPTION, MAX_NAME, ON_CONFLICT
 from mobilesd.schema.common import PAGE_COUNTS, PAGING
 from mobilesd.schema.operations import Answer, Body, Operation, Operations, query
@@ -221,8 +222,8 @@ OPERATIONS: Operations = {
         answers={
             200: Answer(
                 "Done.",
-                enveloped({"message": text("What was done.")}),
-                {"success": True, "message": "The preset is deleted."},
+                enveloped({"message": text("What was done."), "undo": UNDO}),
+                {"success": True, "message": "The preset is deleted.", "undo": UNDO_EXAMPLE},
             )
         },
         errors=("preset_not_yours",),
