@@ -21,10 +21,11 @@ from mobilesd.http.addresses import client_address
 from mobilesd.http.problems import envelope
 from mobilesd.http.request_ids import request_id
 
-__all__ = ["AccessMiddleware", "answered", "presented_prefix", "tell_source"]
+__all__ = ["AccessMiddleware", "answered", "presented_prefix", "tell_error", "tell_source"]
 
 REFUSED = frozenset({401, 403, 429})
 _SOURCE = "_mobilesd_source_info"
+_ERROR = "_mobilesd_error"
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]")
 _KEY_HEADERS = frozenset({"api-key", "bearer"})
@@ -77,6 +78,11 @@ def tell_source(request: Any, source_info: str) -> None:
     setattr(getattr(request, "_request", request), _SOURCE, source_info)
 
 
+def tell_error(request: HttpRequest, error: str) -> None:
+    """Say for the log why a page refuses a request; an answer of the API says so itself."""
+    setattr(request, _ERROR, error)
+
+
 def _is_unknown(request: HttpRequest) -> bool:
     """Tell whether a refused request comes from nobody that could be recognised."""
     user = getattr(request, "user", None)
@@ -120,6 +126,7 @@ def _line(
     seconds: float,
 ) -> Line:
     status = response.status_code
+    error = error or getattr(request, _ERROR, "")
     prefix = key.prefix if key is not None else presented_prefix(request)
     # Of refusals for their number, one line a second and place: a flood must not fill the disk.
     place = prefix if key is not None else limits.network_of(address)
