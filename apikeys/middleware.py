@@ -21,7 +21,15 @@ from mobilesd.http.addresses import client_address
 from mobilesd.http.problems import envelope
 from mobilesd.http.request_ids import request_id
 
-__all__ = ["AccessMiddleware", "answered", "presented_prefix", "tell_error", "tell_source"]
+__all__ = [
+    "AccessMiddleware",
+    "answered",
+    "presented_prefix",
+    "printable",
+    "route_of",
+    "tell_error",
+    "tell_source",
+]
 
 REFUSED = frozenset({401, 403, 429})
 _SOURCE = "_mobilesd_source_info"
@@ -134,21 +142,21 @@ def _line(
         at=timezone.now(),
         key_prefix=prefix,
         known=key is not None,
-        method=_printable(request.method or "", 10),
-        route=_route(request),
+        method=printable(request.method or "", 10),
+        route=route_of(request),
         status=status,
         error=error,
         milliseconds=round(seconds * 1000, 2),
         bytes=_size(response),
         address=address or None,
-        user_agent=_printable(request.META.get("HTTP_USER_AGENT", ""), 200),
-        source_info=_printable(str(getattr(request, _SOURCE, "") or ""), 200),
+        user_agent=printable(request.META.get("HTTP_USER_AGENT", ""), 200),
+        source_info=printable(str(getattr(request, _SOURCE, "") or ""), 200),
         request_id=request_id(),
         fold=f"{place} {error}" if status == 429 else "",
     )
 
 
-def _route(request: HttpRequest) -> str:
+def route_of(request: HttpRequest) -> str:
     """Return the pattern that answered; the path itself may hold an id or a first-run secret."""
     match = request.resolver_match
     return match.route[:200] if match is not None else ""
@@ -162,7 +170,8 @@ def _size(response: HttpResponseBase) -> int:
     return len(cast("HttpResponse", response).content)
 
 
-def _printable(text: str, length: int) -> str:
+def printable(text: str, length: int) -> str:
+    """Return the beginning of what a client sent, without what could harm who reads the log."""
     return _UNPRINTABLE.sub("?", text[:length])
 
 
