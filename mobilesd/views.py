@@ -45,7 +45,8 @@ class SignIn(LoginView):
         if wait is None:
             return super().post(request, *args, **kwargs)
         # The form is left unbound: even reading it would try the password.
-        context = self.get_context_data(form=self.get_form_class()(), wait=wait)
+        typed = {"username": request.POST.get("username", "")}
+        context = self.get_context_data(form=self.get_form_class()(initial=typed), wait=wait)
         response = self.render_to_response(context, status=429)
         response["Retry-After"] = str(wait)
         tell_error(request, "rate_limited")

@@ -64,6 +64,7 @@ def test_wrong_tries_from_an_address_are_refused_after_a_while(client: Client, c
     wait = int(refused["Retry-After"])
     assert 1 <= wait <= 60
     assert f"Wait {wait} s" in refused.content.decode()
+    assert 'value="anna"' in refused.content.decode()
     assert "_auth_user_id" not in client.session
     clock.now += wait - 1
     assert sign_in(client, factories.PASSWORD)["Retry-After"] == "1"
