@@ -6,7 +6,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from apikeys import (
     access_admin,  # noqa: F401  registers the access log
@@ -15,6 +15,7 @@ from apikeys import (
 from apikeys.actors import SYSTEM
 from apikeys.fields import DEFAULT_GRACE_SECONDS, read_fields
 from apikeys.models import DEFAULT_SCOPES, SCOPES, ApiKey
+from apikeys.views import shown_once
 from mobilesd.errors import Problem
 from mobilesd.http.times import rfc3339
 
@@ -37,11 +38,18 @@ _FIELDS = (
     "gpu_seconds_per_day",
     "expiry_date",
 )
+_REFUSED = "_mobilesd_refused"
+_TOKEN = "_mobilesd_token"
 _SHOWN_ONLY = ("prefix", "revoked", "created", "last_used_at", "previous_until")
 
 
 class ApiKeyForm(_Form):
-    """Every field of a key, read by `apikeys.fields`; `wanted` is what the services take."""
+    """Every field of a key, read by `apikeys.fields`; `wanted` is what the services take.
+
+    `refused` is what these said when it was tried before.
+    """
+
+    refused: Problem | None = None
 
     scopes = forms.MultipleChoiceField(
         choices=[(scope, scope) for scope in SCOPES],
@@ -74,6 +82,8 @@ class ApiKeyForm(_Form):
     def clean(self) -> dict[str, Any]:
         """Let the services' own checks speak, at the field that each is about."""
         typed: dict[str, Any] = {**self.cleaned_data}
+        if self.refused is not None:
+            self.add_error(None, f"{self.refused.message} {self.refused.hint}")
         if self.errors or not typed:  # no field can be changed of a key that is revoked
             return typed
         typed["allowed_ips"] = typed["allowed_ips"].replace(",", " ").split()
@@ -90,7 +100,8 @@ class ApiKeyForm(_Form):
             services.check_counting(
                 self.wanted["scopes"],
                 owner.pk if owner is not None else None,
-                None if self.instance._state.adding else ApiKey.objects.get(pk=self.instance.pk),
+                # As it is stored: the instance already holds what was typed.
+                ApiKey.objects.filter(pk=self.instance.pk).first(),
             )
         except Problem as problem:
             for name, sentences in problem.fields.items():
@@ -124,6 +135,19 @@ class ApiKeyAdmin(_Admin):
             return (*_SHOWN_ONLY, *_FIELDS)
         return _SHOWN_ONLY
 
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.refused = getattr(request, _REFUSED, None)  # the class was made for this request
+        return form
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Show the form once more with what only the services found, such as a key revoked now."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except Problem as problem:
+            setattr(request, _REFUSED, problem)
+            return super().changeform_view(request, *args, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
             # Only what is in the form: a rotation meanwhile must not be undone.
@@ -132,22 +156,30 @@ class ApiKeyAdmin(_Admin):
             return
         made, token = services.create(form.wanted, SYSTEM)
         vars(obj).update(vars(made))
-        self._show_once(request, obj, token)
+        setattr(request, _TOKEN, token)
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, *args: Any) -> HttpResponse:
+        """Answer with the secret, as the page of keys does: it is kept nowhere on its way."""
+        return shown_once(request, obj, getattr(request, _TOKEN), status=201)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
             services.delete(key.prefix, SYSTEM)
 
     @admin.action(description="Rotate: a new secret, the one before works for a day")
-    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        """Give each key another secret, shown once."""
-        for key in queryset:
-            try:
-                changed, token = services.rotate(key.prefix, DEFAULT_GRACE_SECONDS, SYSTEM)
-            except Problem as problem:
-                self.message_user(request, f"{key.name}: {problem.message}", messages.ERROR)
-            else:
-                self._show_once(request, changed, token)
+    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+        """Give a key another secret, shown once."""
+        if len(chosen := list(queryset)) != 1:
+            text = "Rotate one key at a time: each new secret is shown once. Nothing is changed."
+            self.message_user(request, text, messages.ERROR)
+            return None
+        [key] = chosen
+        try:
+            changed, token = services.rotate(key.prefix, DEFAULT_GRACE_SECONDS, SYSTEM)
+        except Problem as problem:
+            self.message_user(request, f"{key.name}: {problem.message}", messages.ERROR)
+            return None
+        return shown_once(request, changed, token)
 
     @admin.action(description="Revoke: refuse them from now on, for good")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
@@ -155,10 +187,3 @@ class ApiKeyAdmin(_Admin):
         for key in queryset:
             services.revoke(key.prefix, SYSTEM)
         self.message_user(request, "The keys are revoked, for good.", messages.SUCCESS)
-
-    def _show_once(self, request: HttpRequest, key: ApiKey, token: str) -> None:
-        self.message_user(
-            request,
-            f"The key {key.name} is {token}. Keep it now: it can't be shown again.",
-            messages.WARNING,
-        )

@@ -17,12 +17,13 @@ from rest_framework.exceptions import APIException
 
 from apikeys.authentication import ApiKeyAuthentication
 from apikeys.limits import KeyThrottle
-from apikeys.middleware import answered, presented_prefix
+from apikeys.middleware import answered, presented_prefix, printable, route_of
 from mobilesd.errors import Problem
+from mobilesd.http.addresses import client_address
 from mobilesd.http.problems import envelope, to_problem
 from mobilesd.http.request_ids import RequestIdMiddleware
 
-__all__ = ["presents_key", "refusal"]
+__all__ = ["presents_key", "refusal", "seen"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,17 @@ logger = logging.getLogger(__name__)
 def presents_key(meta: Mapping[str, str]) -> bool:
     """Tell whether a request with these headers, named as in `request.META`, shows some key."""
     return bool(presented_prefix(_request("", "", meta)))
+
+
+def seen(method: str, path: str, meta: Mapping[str, str]) -> dict[str, str]:
+    """Return what the access log says of such a request: fields of its `Line`. Asks no database."""
+    request = _request(method, path, meta)
+    return {
+        "method": printable(method, 10),
+        "route": route_of(request),
+        "user_agent": printable(meta.get("HTTP_USER_AGENT", ""), 200),
+        "address": client_address(request),
+    }
 
 
 def refusal(

@@ -1,4 +1,4 @@
-"""How often a key may ask, and how often an address may be refused, in one minute.
+"""How often a key may ask, an address may be refused, and a password be tried, in one minute.
 
 django-ratelimit counts in *fixed* windows of one minute, which begin at another second for each
 key: around the edge of two windows a key can have twice its limit within a minute, never more. A
@@ -27,6 +27,7 @@ from mobilesd.errors import Problem
 __all__ = [
     "REFUSALS_A_MINUTE",
     "UNLIMITED",
+    "WRONG_TRIES_A_MINUTE",
     "Allowance",
     "Bucket",
     "KeyThrottle",
@@ -38,6 +39,8 @@ __all__ = [
     "limit_of",
     "network_of",
     "refuse",
+    "signed_in",
+    "try_to_sign_in",
 ]
 
 WINDOW_SECONDS = 60
@@ -45,6 +48,8 @@ JOBS_A_SUBMISSION = 50
 REQUESTS_A_SUBMISSION = 10
 # Enough for a program with a wrong key to say so in its log, far too few to guess one.
 REFUSALS_A_MINUTE = 60
+# Of passwords, at one address or known device.
+WRONG_TRIES_A_MINUTE = 10
 # What the headers of a key without a limit say: a number, and one that nobody uses up.
 UNLIMITED = 2**31 - 1
 
@@ -155,6 +160,22 @@ def refuse(address: str) -> int | None:
     """
     refused, reset = _count("refused", network_of(address), increment=True)
     return reset if refused > REFUSALS_A_MINUTE else None
+
+
+def try_to_sign_in(place: str) -> int | None:
+    """Count a try to sign in; return the seconds to wait if there were too many wrong ones.
+
+    It is counted before the password is looked at, or tries at the same time would all pass. What
+    turns out right is taken off again by `signed_in`.
+    """
+    tries, reset = _count("sign-in tries", place, increment=True)
+    right, _ = _count("sign-in right", place, increment=False)
+    return reset if tries - right > WRONG_TRIES_A_MINUTE else None
+
+
+def signed_in(place: str) -> None:
+    """Take a try that was right off what is counted at this place."""
+    _count("sign-in right", place, increment=True)
 
 
 def network_of(address: str) -> str:

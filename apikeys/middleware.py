@@ -21,10 +21,19 @@ from mobilesd.http.addresses import client_address
 from mobilesd.http.problems import envelope
 from mobilesd.http.request_ids import request_id
 
-__all__ = ["AccessMiddleware", "answered", "presented_prefix", "tell_source"]
+__all__ = [
+    "AccessMiddleware",
+    "answered",
+    "presented_prefix",
+    "printable",
+    "route_of",
+    "tell_error",
+    "tell_source",
+]
 
 REFUSED = frozenset({401, 403, 429})
 _SOURCE = "_mobilesd_source_info"
+_ERROR = "_mobilesd_error"
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]")
 _KEY_HEADERS = frozenset({"api-key", "bearer"})
@@ -77,6 +86,11 @@ def tell_source(request: Any, source_info: str) -> None:
     setattr(getattr(request, "_request", request), _SOURCE, source_info)
 
 
+def tell_error(request: HttpRequest, error: str) -> None:
+    """Say for the log why a page refuses a request; an answer of the API says so itself."""
+    setattr(request, _ERROR, error)
+
+
 def _is_unknown(request: HttpRequest) -> bool:
     """Tell whether a refused request comes from nobody that could be recognised."""
     user = getattr(request, "user", None)
@@ -120,6 +134,7 @@ def _line(
     seconds: float,
 ) -> Line:
     status = response.status_code
+    error = error or getattr(request, _ERROR, "")
     prefix = key.prefix if key is not None else presented_prefix(request)
     # Of refusals for their number, one line a second and place: a flood must not fill the disk.
     place = prefix if key is not None else limits.network_of(address)
@@ -127,21 +142,21 @@ def _line(
         at=timezone.now(),
         key_prefix=prefix,
         known=key is not None,
-        method=_printable(request.method or "", 10),
-        route=_route(request),
+        method=printable(request.method or "", 10),
+        route=route_of(request),
         status=status,
         error=error,
         milliseconds=round(seconds * 1000, 2),
         bytes=_size(response),
         address=address or None,
-        user_agent=_printable(request.META.get("HTTP_USER_AGENT", ""), 200),
-        source_info=_printable(str(getattr(request, _SOURCE, "") or ""), 200),
+        user_agent=printable(request.META.get("HTTP_USER_AGENT", ""), 200),
+        source_info=printable(str(getattr(request, _SOURCE, "") or ""), 200),
         request_id=request_id(),
         fold=f"{place} {error}" if status == 429 else "",
     )
 
 
-def _route(request: HttpRequest) -> str:
+def route_of(request: HttpRequest) -> str:
     """Return the pattern that answered; the path itself may hold an id or a first-run secret."""
     match = request.resolver_match
     return match.route[:200] if match is not None else ""
@@ -155,7 +170,8 @@ def _size(response: HttpResponseBase) -> int:
     return len(cast("HttpResponse", response).content)
 
 
-def _printable(text: str, length: int) -> str:
+def printable(text: str, length: int) -> str:
+    """Return the beginning of what a client sent, without what could harm who reads the log."""
     return _UNPRINTABLE.sub("?", text[:length])
 
 

@@ -22,7 +22,7 @@ from apikeys.scopes import IN_WORDS
 from mobilesd.errors import Problem
 from mobilesd.http.pages import go_to
 
-__all__ = ["add", "delete", "edit", "key", "keys", "revoke", "rotate", "switch"]
+__all__ = ["add", "delete", "edit", "key", "keys", "revoke", "rotate", "shown_once", "switch"]
 
 SHOWN = 200
 _STATES = {
@@ -110,7 +110,7 @@ def add(request: HttpRequest) -> HttpResponse:
         row, token = services.create(fields, _actor(request))
     except Problem as problem:
         return _form(request, typed, problem)
-    return _shown_once(request, row, token, status=201)
+    return shown_once(request, row, token, status=201)
 
 
 @login_required
@@ -143,7 +143,7 @@ def rotate(request: HttpRequest, prefix: str) -> HttpResponse:
     typed = request.POST.get("grace", "")
     seconds = grace_seconds(int(typed) if typed in forms.GRACES else None)
     row, token = services.rotate(prefix, seconds, _actor(request))
-    return _shown_once(request, row, token)
+    return shown_once(request, row, token)
 
 
 @login_required
@@ -174,7 +174,7 @@ def delete(request: HttpRequest, prefix: str) -> HttpResponse:
     return go_to(request, reverse("keys"), "The key is deleted. Its jobs and pictures stay.")
 
 
-def _shown_once(request: HttpRequest, row: ApiKey, token: str, status: int = 200) -> HttpResponse:
+def shown_once(request: HttpRequest, row: ApiKey, token: str, status: int = 200) -> HttpResponse:
     """Answer with a secret: in the body of this answer, and nowhere else."""
     base = settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
     pairing = json.dumps({"url": base, "token": token}, separators=(",", ":"))

@@ -26,8 +26,8 @@ def main(seconds: int = 600) -> None:
         inst.create_user("boss", "correct horse")
         phases = "examples,coverage,fuzzing,stateful"
         short = seconds // KEYS_SHARE
-        print(Fuzz(inst, seconds - short, EXAMPLES, phases).by_key())
-        print(Fuzz(inst, short, EXAMPLES, phases).keys("boss", "correct horse"))
+        print(Fuzz(inst, seconds - short, EXAMPLES, phases).by_key().text)
+        print(Fuzz(inst, short, EXAMPLES, phases).keys("boss", "correct horse").text)
 
 
 if __name__ == "__main__":

@@ -180,8 +180,9 @@ CATALOGUE: Mapping[str, ErrorKind] = {
     ),
     "preflight_failed": ErrorKind(
         422,
-        "No server can run this job as it is.",
-        "`details` names what the servers lack.",
+        "No server can run this job as it is. Reserved: this version takes such a job with a"
+        " warning, and it waits.",
+        "Correct the job; `details` names what the servers lack.",
     ),
     "rate_limited": ErrorKind(
         429, "Too many requests in this minute.", "Wait as long as Retry-After says."

@@ -158,24 +158,28 @@ class BoundedChannel(_Channel):  # type: ignore[misc]
             return
         self._refused = True
         self.setTimeout(LINGER_SECONDS)
-        meta = self._meta() if self._has_headers else {}
-        if not early.presents_key(meta):
-            self._refuse_unknown(problem)
+        if not self._has_headers:
+            self._refuse_unknown(problem, {})
             return
+        meta = self._meta()
         method = self._command.decode("ascii", "replace")
         path = unquote(self._path.partition(b"?")[0].decode("ascii", "replace"))
+        seen = early.seen(method, path, meta)
+        if not early.presents_key(meta):
+            self._refuse_unknown(problem, seen)
+            return
         seconds = time.monotonic() - (self._began or time.monotonic())
         looking = deferToThread(early.refusal, method, path, meta, problem, seconds)
         looking.addErrback(_log_fault)
         looking.addCallback(
             lambda answer: (
-                self._refuse_unknown(problem)
+                self._refuse_unknown(problem, seen)
                 if answer is None
                 else self._end_with(answer.status_code, answer.headers, answer.content)
             )
         )
 
-    def _refuse_unknown(self, problem: Problem) -> None:
+    def _refuse_unknown(self, problem: Problem, seen: Mapping[str, str]) -> None:
         request_id = secrets.token_hex(8)
         body = envelope(problem)
         body["details"]["request_id"] = request_id
@@ -187,7 +191,7 @@ class BoundedChannel(_Channel):  # type: ignore[misc]
         if problem.retry_after is not None:
             headers["Retry-After"] = str(problem.retry_after)
         self._end_with(problem.status, headers, json.dumps(body).encode())
-        self._note(problem, request_id)
+        self._note(problem, request_id, seen)
 
     def _end_with(self, status: int, headers: Mapping[str, str], raw: bytes) -> None:
         if self._gone:
@@ -213,24 +217,25 @@ class BoundedChannel(_Channel):  # type: ignore[misc]
                 found[key] = b",".join(values).decode("latin-1")
         return found
 
-    def _note(self, problem: Problem, request_id: str) -> None:
-        address = _address(self.transport.getPeer())
+    def _note(self, problem: Problem, request_id: str, seen: Mapping[str, str]) -> None:
+        """Write the refusal down, with what was `seen` of a request whose headers are complete."""
+        address = seen.get("address") or _address(self.transport.getPeer())
         access_log.note(
             Line(
                 at=timezone.now(),
                 key_prefix="",  # nobody has looked at a key yet
                 known=False,
-                method="",
-                route="",
+                method=seen.get("method", ""),
+                route=seen.get("route", ""),
                 status=problem.status,
                 error=problem.error,
                 milliseconds=round((time.monotonic() - (self._began or time.monotonic())) * 1000),
                 bytes=0,
                 address=address or None,
-                user_agent="",
+                user_agent=seen.get("user_agent", ""),
                 source_info="",
                 request_id=request_id,
-                fold=f"{network_of(address)} {problem.error}",
+                fold=f"{network_of(address)} {problem.error} {seen.get('route', '')}",
             )
         )
 

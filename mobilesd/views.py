@@ -15,13 +15,14 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
-from django_ratelimit.core import get_usage
 
+from apikeys import limits
+from apikeys.middleware import tell_error
 from mobilesd import first_run as links
+from mobilesd import known_devices
+from mobilesd.http.addresses import client_address
 
 __all__ = ["SignIn", "admin_sign_in", "favicon", "first_run", "manifest"]
-
-WRONG_TRIES_A_MINUTE = 10
 
 
 def _nobody() -> bool:
@@ -32,31 +33,47 @@ def _nobody() -> bool:
 class SignIn(LoginView):
     """The sign-in form.
 
-    Wrong tries slow an address down; right ones never count, so the owner is not locked out by
-    signing in often. Exact while one web process counts in its memory (design §2).
+    Wrong tries slow an address down; right ones do not count. A browser that signed in before is
+    counted apart, so that nobody else's tries lock the owner out.
     """
 
     template_name = "shell/sign_in.html"
     redirect_authenticated_user = True
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if self._tries(increment=False) >= WRONG_TRIES_A_MINUTE:
-            # The form is left unbound: even reading it would try the password.
-            context = self.get_context_data(form=self.get_form_class()(), too_many=True)
-            response = self.render_to_response(context, status=429)
-            response["Retry-After"] = "60"
-            return response
-        return super().post(request, *args, **kwargs)
+        wait = limits.try_to_sign_in(self._place())
+        if wait is None:
+            return super().post(request, *args, **kwargs)
+        # The form is left unbound: even reading it would try the password.
+        typed = {"username": request.POST.get("username", "")}
+        context = self.get_context_data(form=self.get_form_class()(initial=typed), wait=wait)
+        response = self.render_to_response(context, status=429)
+        response["Retry-After"] = str(wait)
+        tell_error(request, "rate_limited")
+        return response
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        limits.signed_in(self._place())
+        response = super().form_valid(form)
+        known_devices.remember(response, form.get_user().get_username())
+        return response
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        self._tries(increment=True)
-        return super().form_invalid(form)
+        response = super().form_invalid(form)
+        if not form.non_field_errors():  # something is missing: no password was tried
+            response.status_code = 422
+        else:
+            # Not 200: browsers offer to keep a password that was taken.
+            response.status_code = 403
+            tell_error(self.request, "sign_in_failed")
+        return response
 
-    def _tries(self, *, increment: bool) -> int:
-        usage = get_usage(
-            self.request, group="sign-in", key="ip", rate="1000/m", increment=increment
-        )
-        return int(usage["count"]) if usage else 0
+    def _place(self) -> str:
+        """Return where a try is counted: at the known device, else at the address."""
+        device = known_devices.device_of(self.request, self.request.POST.get("username", ""))
+        if device is not None:
+            return f"device {device}"
+        return limits.network_of(client_address(self.request))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs, nobody=_nobody())
@@ -114,7 +131,9 @@ def first_run(request: HttpRequest, token: str) -> HttpResponse:
     if not won:
         return _used_up(request)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    return redirect("queue")
+    response = redirect("queue")
+    known_devices.remember(response, user.get_username())
+    return response
 
 
 def _used_up(request: HttpRequest) -> HttpResponse:

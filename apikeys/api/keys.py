@@ -10,13 +10,22 @@ from apikeys.actors import Actor
 from apikeys.api.serializers import emit_keys, emit_new_key
 from apikeys.fields import grace_seconds, read_fields, unknown_fields
 from apikeys.models import ApiKey
-from mobilesd.errors import bad_field
-from mobilesd.http.paging import PageRequest
+from mobilesd.http.paging import Order, PageRequest, paginate
 from mobilesd.http.views import ApiView, json_object
 
 __all__ = ["KeyV1", "KeysV1", "RevokeV1", "RotateV1"]
 
 MANAGE = "admin"
+
+
+def _prefix(text: str) -> str:
+    """Return the prefix in a cursor; what is none might be nothing that a database takes."""
+    if not (text.isascii() and text.isalnum()):
+        raise ValueError(text)
+    return text
+
+
+_BY_CREATION = Order(at="created", read_id=_prefix)
 
 
 def _answer(message: str, key: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
@@ -40,14 +49,17 @@ class KeysV1(ApiView):
 
     def get(self, request: Request) -> Response:
         """List the keys that the caller may manage, newest first."""
-        wanted = PageRequest.read(request.query_params)
-        if wanted.after is not None:
-            raise bad_field("cursor", "is nothing that this list has.", "Use limit and offset.")
         rows = ApiKey.objects.visible_to(Actor.of_request(request)).select_related("owner")
-        sign = "-" if wanted.descending else ""
-        part = rows.order_by(f"{sign}created", f"{sign}prefix")
-        keys = list(part[wanted.offset : wanted.offset + wanted.limit])
-        return Response({"success": True, "count": rows.count(), "api_keys": emit_keys(keys)})
+        page = paginate(rows, PageRequest.read(request.query_params, _BY_CREATION))
+        count = page.total if page.total_is_exact else rows.count()
+        return Response(
+            {
+                "success": True,
+                "count": count,
+                **page.counts(),
+                "api_keys": emit_keys(page.rows),
+            }
+        )
 
     def post(self, request: Request) -> Response:
         """Make a key: 201 with its secret, which can't be shown again."""

@@ -8,7 +8,7 @@ from apikeys.fields import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS, MAX_QUOTA, 
 from apikeys.models.key import DEFAULT_RATE
 from apikeys.scopes import DEFAULT_SCOPES, IN_WORDS, SCOPES
 from mobilesd import VERSION
-from mobilesd.schema.common import LIMIT, OFFSET, ORDER
+from mobilesd.schema.common import PAGE_COUNTS, PAGING
 from mobilesd.schema.operations import Answer, Body, Operation, Operations
 from mobilesd.schema.shapes import (
     Shape,
@@ -173,12 +173,21 @@ OPERATIONS: Operations = {
         tag="Keys",
         summary="List the keys that you may manage, newest first.",
         description="List keys, newest first; their secrets can't be shown." + _WHO,
-        parameters=(LIMIT, OFFSET, ORDER),
+        parameters=PAGING,
         answers={
             200: Answer(
-                "The keys; `count` is that of all pages.",
-                enveloped({"count": whole(low=0), "api_keys": listed(ref("ApiKey"))}),
-                {"success": True, "count": 1, "api_keys": [_EXAMPLE]},
+                "The keys; `count` is that of all pages, and exact.",
+                enveloped(
+                    {"count": whole(low=0), **PAGE_COUNTS, "api_keys": listed(ref("ApiKey"))}
+                ),
+                {
+                    "success": True,
+                    "count": 1,
+                    "total": 1,
+                    "total_is_exact": True,
+                    "next_cursor": None,
+                    "api_keys": [_EXAMPLE],
+                },
             )
         },
     ),

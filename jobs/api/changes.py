@@ -8,11 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
-from apikeys.limits import Bucket
+from apikeys.limits import Bucket, charge_jobs
 from jobs import services
 from jobs.api.generate import submission, submitted
 from jobs.api.orders import kind_of, read_patch
 from jobs.api.serializers import emit_job
+from jobs.api.status import StatusV2
 from jobs.services import undo
 from jobs.services.changes import NewTimes, Seed
 from mobilesd.errors import InvalidInput, bad_field
@@ -89,6 +90,7 @@ class RetryV2(ApiView):
     """
 
     required_scopes = {"POST": WRITE}
+    rate_bucket = Bucket.SUBMISSIONS  # it puts as much work into the queue as a new job
 
     def post(self, request: Request, job_id: UUID) -> Response:
         actor = Actor.of_request(request)
@@ -99,6 +101,7 @@ class RetryV2(ApiView):
             raise bad_field("dependents", f"must be true or false, not {kind_of(together)}.")
         changes = _new_times(body)
         if together:
+            charge_jobs(request, 1 + len(services.failed_with([job_id], actor)))
             job, others = services.retry_together(job_id, actor, seed=_seed(body), **changes)
         else:
             job = services.retry(job_id, actor, seed=_seed(body), **changes)
@@ -209,13 +212,14 @@ class JobV1(ApiView):
         return Response({"message": "The job is deleted."})
 
 
-class JobV2(ApiView):
-    """Change a job that waits, or delete one that waits or has ended.
+class JobV2(StatusV2):
+    """Show a job, change one that waits, or delete one that waits or has ended.
 
-    PATCH keeps what it does not name; in generation_params null removes a parameter.
+    GET is the same as that of its status. PATCH keeps what it does not name; in generation_params
+    null removes a parameter.
     """
 
-    required_scopes = {"DELETE": WRITE, "PATCH": WRITE}
+    required_scopes = {**StatusV2.required_scopes, "DELETE": WRITE, "PATCH": WRITE}
 
     def patch(self, request: Request, job_id: UUID) -> Response:
         actor = Actor.of_request(request)

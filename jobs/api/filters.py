@@ -14,7 +14,7 @@ from jobs.models import Job, JobText
 from jobs.narrowing import Wanted
 from mobilesd.errors import bad_field
 from mobilesd.http.paging import Page, PageRequest, paginate
-from mobilesd.http.search_paging import Found, paginate_found
+from mobilesd.http.search_paging import Found, check_offset, paginate_found
 from mobilesd.http.times import read_moment
 from mobilesd.search import Expression, expression, facet
 
@@ -38,6 +38,7 @@ class JobFilter:
         if self.words is None or self.wanted.impossible:
             jobs, *more = self.wanted.parts()
             return paginate(jobs, part, *more)
+        check_offset(part)
         found = self._found(self.words)
         if not found.told and (few := self.wanted.few_ranks(FEW)) is not None:
             return paginate(found.at(wording.INDEX.among(found.expression, few)), part)

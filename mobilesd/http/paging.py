@@ -1,11 +1,11 @@
 """Lists in pages: by offset, or by a cursor that stays true while rows come and go.
 
-Rows are ordered by `created_at`, ties by `id` (contracts/api.md, "Lists").
+Rows are ordered by when they were made, ties by `id` (contracts/api.md, "Lists").
 """
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
@@ -15,7 +15,17 @@ from django.db.models import Model, Q, QuerySet
 
 from mobilesd.errors import bad_field
 
-__all__ = ["EXACT_TOTAL", "Page", "PageRequest", "after", "paginate", "write_cursor", "write_place"]
+__all__ = [
+    "BY_CREATION",
+    "EXACT_TOTAL",
+    "Order",
+    "Page",
+    "PageRequest",
+    "after",
+    "paginate",
+    "write_cursor",
+    "write_place",
+]
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -23,6 +33,17 @@ MAX_OFFSET = 1_000_000
 EXACT_TOTAL = 10_000
 
 _Row = TypeVar("_Row", bound=Model)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a list is ordered by: a time, ties by the id; `read_id` reads one out of a cursor."""
+
+    at: str = "created_at"
+    read_id: Callable[[str], Any] = UUID
+
+
+BY_CREATION = Order()
 
 
 def _number(query: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -34,24 +55,24 @@ def _number(query: Mapping[str, str], name: str, default: int, low: int, high: i
     return int(text)
 
 
-def _read_cursor(text: str) -> tuple[datetime, UUID]:
+def _read_cursor(text: str, order: Order) -> tuple[datetime, Any]:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
         moment, _, row_id = raw.partition("|")
         at = datetime.fromisoformat(moment)
         if at.tzinfo is None:
             raise ValueError(moment)
-        return at.astimezone(UTC), UUID(row_id)
+        return at.astimezone(UTC), order.read_id(row_id)
     except (ValueError, OverflowError, binascii.Error):
         raise bad_field("cursor", "must be a next_cursor that this API gave out.") from None
 
 
-def write_cursor(row: Any) -> str:
+def write_cursor(row: Any, order: Order = BY_CREATION) -> str:
     """Return the cursor of the rows that come after this one."""
-    return write_place(row.created_at, row.pk)
+    return write_place(getattr(row, order.at), row.pk)
 
 
-def write_place(at: datetime, row_id: UUID) -> str:
+def write_place(at: datetime, row_id: Any) -> str:
     """Return the cursor of the rows that come after this time and id."""
     raw = f"{at.isoformat()}|{row_id}".encode("ascii")
     return base64.urlsafe_b64encode(raw).decode("ascii").rstrip("=")
@@ -64,10 +85,11 @@ class PageRequest:
     limit: int = DEFAULT_LIMIT
     offset: int = 0
     descending: bool = True
-    after: tuple[datetime, UUID] | None = None
+    after: tuple[datetime, Any] | None = None
+    by: Order = BY_CREATION
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> Self:
+    def read(cls, query: Mapping[str, str], by: Order = BY_CREATION) -> Self:
         """Read limit, offset or cursor, and order; raise InvalidInput that names the field."""
         order = query.get("order", "desc")
         if order not in {"asc", "desc"}:
@@ -80,7 +102,8 @@ class PageRequest:
             limit=_number(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
             offset=offset,
             descending=order == "desc",
-            after=_read_cursor(cursor) if cursor else None,
+            after=_read_cursor(cursor, by) if cursor else None,
+            by=by,
         )
 
 
@@ -107,11 +130,10 @@ def after(rows: QuerySet[_Row], wanted: PageRequest) -> QuerySet[_Row]:
     if wanted.after is None:
         return rows
     at, row_id = wanted.after
-    side = "lt" if wanted.descending else "gt"
+    side = f"{wanted.by.at}__{'lt' if wanted.descending else 'gt'}"
+    tie = f"pk__{'lt' if wanted.descending else 'gt'}"
     # The first condition is what the index can use; the second decides ties.
-    return rows.filter(**{f"created_at__{side}e": at}).filter(
-        Q(**{f"created_at__{side}": at}) | Q(**{f"id__{side}": row_id})
-    )
+    return rows.filter(**{f"{side}e": at}).filter(Q(**{side: at}) | Q(**{tie: row_id}))
 
 
 def paginate(rows: QuerySet[_Row], wanted: PageRequest, *more: QuerySet[_Row]) -> Page[_Row]:
@@ -128,12 +150,12 @@ def paginate(rows: QuerySet[_Row], wanted: PageRequest, *more: QuerySet[_Row]) -
     sign = "-" if wanted.descending else ""
     rest, *others = (after(part.order_by(), wanted) for part in parts)
     merged = rest.union(*others, all=True) if others else rest
-    ordered = merged.order_by(f"{sign}created_at", f"{sign}id")
+    ordered = merged.order_by(f"{sign}{wanted.by.at}", f"{sign}id")
     found = list(ordered[wanted.offset : wanted.offset + wanted.limit + 1])
     shown = found[: wanted.limit]
     return Page(
         rows=shown,
         total=min(counted, EXACT_TOTAL),
         total_is_exact=counted <= EXACT_TOTAL,
-        next_cursor=write_cursor(shown[-1]) if len(found) > wanted.limit else None,
+        next_cursor=write_cursor(shown[-1], wanted.by) if len(found) > wanted.limit else None,
     )

@@ -4,7 +4,8 @@ The index gives matches in the order of their creation, so a page costs as much 
 million rows have as for one that one row has. What the index does not know (a status, say) is
 asked of the rows of one stretch after the other. How far one request goes is bounded: a page may
 hold fewer rows than asked for, even none, while its `next_cursor` leads on, and `total` then is
-what was counted so far, with `total_is_exact` false.
+what was counted so far, with `total_is_exact` false. An offset is walked through row by row, so
+it is bounded as well; a cursor goes on at its place, however far that is.
 """
 
 from array import array
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
+from mobilesd.errors import Problem, bad_field
 from mobilesd.http.paging import EXACT_TOTAL, Page, PageRequest, after, write_cursor, write_place
 from mobilesd.search import (
     RANKS_PER_MOMENT,
@@ -25,7 +27,9 @@ from mobilesd.search import (
     moment_of,
 )
 
-__all__ = ["Found", "paginate_found"]
+__all__ = ["MAX_FOUND_OFFSET", "Found", "check_offset", "paginate_found"]
+
+MAX_FOUND_OFFSET = 10_000  # of a search; the matches in front of a page are all looked at
 
 LOOKED_AT = 2_000  # matches whose rows one request asks about for a page, and for its total
 _STRETCH = 2_000
@@ -88,8 +92,22 @@ class Found(Generic[_Row]):
         return self.at(ranks).order_by().values_list(f"{self.text}__id", "pk")
 
 
+def check_offset(wanted: PageRequest) -> None:
+    """Refuse an offset that is too far for a search; raise InvalidInput that names it."""
+    if wanted.offset > MAX_FOUND_OFFSET:
+        raise _too_far(f"must be at most {MAX_FOUND_OFFSET} in a search.")
+
+
+def _too_far(sentence: str) -> Problem:
+    return bad_field("offset", sentence, "Follow next_cursor from the first page instead.")
+
+
 def paginate_found(found: Found[_Row], wanted: PageRequest) -> Page[_Row]:
-    """Return one page of what was found, in the order of `paginate`."""
+    """Return one page of what was found, in the order of `paginate`.
+
+    Raises InvalidInput for an offset that one request can't get to.
+    """
+    check_offset(wanted)
     count = found.index.count(found.expression, found.window, EXACT_TOTAL + 1) if found.told else -1
     if not count:
         return Page(rows=[], total=0, total_is_exact=True, next_cursor=None)
@@ -102,6 +120,9 @@ def paginate_found(found: Found[_Row], wanted: PageRequest) -> Page[_Row]:
     if len(rows) > wanted.limit:
         cursor = write_cursor(shown[-1])
     elif len(walk.keys) < needed and not walk.at_end:
+        if len(walk.keys) < wanted.offset:
+            # A cursor would lead to rows that the offset was to leave out.
+            raise _too_far("is further than one request of this search can go.")
         cursor = write_place(*walk.place())
     exact = count <= EXACT_TOTAL
     if not found.told:

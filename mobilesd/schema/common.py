@@ -27,15 +27,33 @@ CURSOR = query(
     ),
 )
 ORDER = query("order", word(["asc", "desc"], "By creation, ties by id.", default="desc"))
-OFFSET = query("offset", whole("How many rows to leave out first.", 0, 1_000_000, default=0))
+OFFSET = query(
+    "offset",
+    whole(
+        "How many rows to leave out first; in a search (`q`) at most 10,000. Use `cursor` to go"
+        " through a long list.",
+        0,
+        1_000_000,
+        default=0,
+    ),
+)
 PAGING: tuple[Parameter, ...] = (LIMIT, OFFSET, CURSOR, ORDER)
 
 PAGE_COUNTS: dict[str, Shape] = {
-    "total": whole("How many rows match; exact up to 10,000, and 10,000 above.", 0, 10_000),
-    "total_is_exact": flag("Whether `total` is the exact number."),
+    "total": whole(
+        "How many rows match; exact up to 10,000, and 10,000 above. A search for words (`q`)"
+        " together with `status` or `server` counts only the newest matches of the words, and says"
+        " so in `total_is_exact`.",
+        0,
+        10_000,
+    ),
+    "total_is_exact": flag("Whether `total` is the exact number; if not, there may be more."),
     "next_cursor": {
         "type": ["string", "null"],
-        "description": "Send it as `cursor` for the next page; null on the last one.",
+        "description": (
+            "Send it as `cursor` for the next page; null on the last one, and only there: a page"
+            " of a search may hold fewer rows than `limit`, even none, and yet have one."
+        ),
     },
 }
 

@@ -96,6 +96,7 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("generate", saves={"job_id": "mobilesd_job_id"}, body=_ORDER),
         Step("jobs", query={"status": "pending", "limit": 5}),
         Step("job_status", query={"wait": 0}),
+        Step("job"),
         Step("change_job"),
         Step("move_job", body={"before": "{{other_id}}"}),
         Step("move_jobs", body={"jobs": ["{{job_id}}"], "to": "bottom"}),

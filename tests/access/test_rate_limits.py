@@ -12,7 +12,8 @@ from django.test import Client
 from apikeys import limits
 from apikeys.limits import UNLIMITED, Bucket, check
 from apikeys.models import ApiKey
-from jobs.models import Job
+from jobs.choices import Status
+from jobs.models import Job, JobDependency
 from mobilesd.errors import Problem
 from tests import factories
 from tests.access.conftest import START
@@ -46,6 +47,42 @@ def test_submissions_and_all_else_are_counted_apart(member):
     assert refused.json()["error"] == "rate_limited"
     assert Job.objects.count() == 2
     assert told(api.get(JOBS)) == (20, 18)
+
+
+@pytest.mark.django_db
+def test_a_retry_is_a_submission(member):
+    """It puts as much work into the queue as a new job does."""
+    _, token = factories.key(member, rate_limit=2)
+    jobs = [factories.job(Status.FAILED, owner=member) for _ in range(3)]
+    retries = [Api(token).send("POST", f"{JOBS}/{job.pk}/retry") for job in jobs]
+    assert [answer.status_code for answer in retries] == [200, 200, 429]
+    assert [told(answer) for answer in retries] == [(2, 1), (2, 0), (2, 0)]
+    assert Job.objects.get(pk=jobs[2].pk).status == Status.FAILED
+    assert Api(token).send("POST", GENERATE, BODY).status_code == 429
+
+
+@pytest.mark.django_db
+def test_a_retry_of_a_whole_chain_is_counted_by_its_jobs(member, monkeypatch):
+    monkeypatch.setattr(limits, "JOBS_A_SUBMISSION", 2)
+    _, token = factories.key(member, rate_limit=3)
+    first = factories.job(Status.FAILED, owner=member)
+    others = [
+        factories.job(Status.FAILED, owner=member, error_code="dependency_failed") for _ in range(4)
+    ]
+    for other in others:
+        JobDependency.objects.create(job=other, parent=first)
+    path = f"{JOBS}/{first.pk}/retry"
+    together = Api(token).send("POST", path, {"dependents": True})
+    assert (together.status_code, told(together)) == (200, (3, 0))  # five jobs
+    assert len(together.json()["dependents"]) == 4
+    Job.objects.update(status=Status.FAILED, error_code="dependency_failed")
+    _, another = factories.key(member, rate_limit=3)
+    assert Api(another).send("POST", GENERATE, BODY).status_code == 202
+    refused = Api(another).send("POST", path, {"dependents": True})
+    assert (refused.status_code, told(refused)) == (429, (3, 1))
+    assert not Job.objects.filter(pk__in=[first.pk, *(o.pk for o in others)]).exclude(
+        status=Status.FAILED
+    )
 
 
 @pytest.mark.django_db

@@ -106,8 +106,18 @@ def test_a_failed_job_says_what_went_wrong(api, member):
     assert shown["retry_count"] == 2
 
 
-@pytest.mark.parametrize("path", ["/api/v1/queue/jobs/{}/status", "/api/v2/jobs/{}/status"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/queue/jobs/{}/status", "/api/v2/jobs/{}/status", "/api/v2/jobs/{}"]
+)
 def test_a_job_that_is_not_there_is_a_404(api, path):
     answer = api.get(path.format("00000000-0000-0000-0000-000000000000"))
     assert (answer.status_code, answer.json()["error"]) == (404, "job_not_found")
     assert api.get(path.format("not-an-id")).json()["error"] == "not_found"
+
+
+def test_a_job_and_its_status_are_the_same_answer(api, member):
+    job = factories.job(owner=member)
+    one, status = (api.get(f"/api/v2/jobs/{job.pk}{tail}") for tail in ("", "/status"))
+    assert (one.json(), one["ETag"]) == (status.json(), status["ETag"])
+    again = api.get(f"/api/v2/jobs/{job.pk}", headers={"If-None-Match": one["ETag"]})
+    assert again.status_code == 304

@@ -190,6 +190,29 @@ def test_a_key_that_is_none_is_told_so_first(web: Installation, wire: Wire) -> N
     eventually(logged, 10, "the line of the refusal")
 
 
+def test_without_a_key_the_log_still_tells_what_was_asked_and_by_what(
+    web: Installation, wire: Wire
+) -> None:
+    assert wire.send(_too_large("User-Agent: nobody-big")).status == 413
+    line = {"user_agent": "nobody-big", "route": "api/v2/generate", "method": "POST"}
+    logged = lambda: accesses(web, **line, status=413, key_prefix="", address="127.0.0.1")  # noqa: E731
+    assert eventually(logged, 10, "the line of the refusal") == 1
+
+
+def test_a_route_in_the_log_is_never_the_address_itself(web: Installation, wire: Wire) -> None:
+    head = (
+        b"POST /first-run/not-for-the-log?q=nor-this HTTP/1.1\r\nHost: localhost\r\n"
+        b"User-Agent: nobody-first\r\nContent-Length: 99999999999\r\n\r\n"
+    )
+    assert wire.send(head).status == 413
+    line = {"user_agent": "nobody-first", "route": "first-run/<str:token>"}
+    eventually(lambda: accesses(web, **line) == 1, 10, "the line of the refusal")
+    nowhere = head.replace(b"/first-run/not", b"/nowhere/not").replace(b"-first", b"-nowhere")
+    assert wire.send(nowhere).status == 413
+    line = {"user_agent": "nobody-nowhere", "route": ""}
+    eventually(lambda: accesses(web, **line) == 1, 10, "the line of the refusal")
+
+
 def test_a_client_that_goes_on_sending_still_reads_why(wire: Wire) -> None:
     head = b"POST /api/v2/generate HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n"
     answer = wire.send(head + b"x" * 5_000_000)
@@ -248,10 +271,11 @@ def test_many_pipelined_requests_are_answered_one_after_the_other(wire: Wire) ->
     assert len(re.findall(rb"HTTP/1\.1 200 OK\r\n", raw)) == 500
 
 
+@pytest.mark.timeout(500)  # ten thousand requests, maybe beside other tests
 def test_guessed_keys_are_refused_slowed_down_and_logged(
     web: Installation, wire: Wire, process: psutil.Process
 ) -> None:
-    guesses, clients = 2_000, 8
+    guesses, clients = 10_000, 8
     before = process.memory_info().rss
     counts: dict[int, int] = {}
     lock = threading.Lock()

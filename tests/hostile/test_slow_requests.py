@@ -47,6 +47,8 @@ def test_slow_connections_end_and_hold_nobody_up(
     web: Installation, wire: Wire, process: psutil.Process
 ) -> None:
     before = accesses(web, status=408)
+    generate = {"status": 408, "route": "api/v2/generate", "method": "POST"}
+    before_generate = accesses(web, **generate)
     files = process.num_fds()
     kinds = [(HEADERS, b"x"), (BODY, b"["), (CHUNKS, b"1\r\n[\r\n"), (HEADERS, b""), (BODY, b"")]
     slow = [Slow(wire, first, bit) for first, bit in kinds for _ in range(20)]
@@ -72,6 +74,8 @@ def test_slow_connections_end_and_hold_nobody_up(
     assert longest < 2
     eventually(lambda: process.num_fds() <= files + 5, 10, "their sockets are closed")
     eventually(lambda: accesses(web, status=408) == before + len(slow), 10, "lines in the log")
+    # Headers that never ended have no route, and a path that is not there neither.
+    assert accesses(web, **generate) == before_generate + 40
 
 
 def test_a_body_that_comes_slowly_but_steadily_is_taken(wire: Wire) -> None:

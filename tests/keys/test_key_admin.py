@@ -3,7 +3,11 @@
 import re
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from django.utils.html import escape
 
+from apikeys import services
 from apikeys.models import ApiKey
 from tests import factories
 from tests.api.conftest import Api
@@ -45,8 +49,9 @@ def _works(token: str) -> bool:
 
 
 def _shown(page) -> str:
-    found = re.search(r"is (\w{8}\.\w{32})\. Keep it now", page.text)
+    found = re.search(r'id="token"[^>]*>(\w{8}\.\w{32})<', page.text)
     assert found is not None, page.text
+    assert "no-store" in page.headers["Cache-Control"]
     return found[1]
 
 
@@ -61,6 +66,7 @@ def test_every_field_is_taken(page, way):
     assert (key.rate_limit, key.jobs_per_day, key.gpu_seconds_per_day) == (0, 5, 60)
     assert key.expiry_date.year == 2099
     if way == "add":
+        assert answer.status_code == 201
         page.post(f"{LIST}{key.prefix}/change/", FORM)  # without its list of addresses
         token = _shown(answer)
         assert _works(token)
@@ -91,8 +97,6 @@ def test_what_can_not_be_is_refused(page, field, value):
 
 
 def test_a_change_does_not_undo_a_rotation_meanwhile(page, monkeypatch):
-    from apikeys import admin, services
-
     row, _ = factories.key()
     change, rotated = services.change, []
 
@@ -100,21 +104,59 @@ def test_a_change_does_not_undo_a_rotation_meanwhile(page, monkeypatch):
         rotated.append(services.rotate(prefix, 0, actor)[1])
         return change(prefix, fields, actor)
 
-    monkeypatch.setattr(admin.services, "change", late)
+    monkeypatch.setattr(services, "change", late)
     page.post(f"{LIST}{row.prefix}/change/", FORM)
     assert ApiKey.objects.get().name == "phone"
     assert _works(rotated[0])
 
 
-def test_keys_are_rotated(page):
+def test_a_secret_is_in_the_answer_and_nowhere_else(page):
+    """A message would lie in a cookie or in the session's row until it is shown."""
+    made = page.post(f"{LIST}add/", FORM)
+    row = ApiKey.objects.get()
+    rotated = page.post(LIST, {"action": "rotate", "_selected_action": [row.pk]})
+    for answer in (made, rotated):
+        secret = _shown(answer).partition(".")[2]
+        kept = [str(session.get_decoded()) for session in Session.objects.all()]
+        kept += [str(page.cookies), str(answer.headers), *map(str, LogEntry.objects.values())]
+        assert secret not in "".join(kept)
+        assert secret not in page.get(LIST).text
+
+
+def test_a_key_is_rotated(page):
     row, old = factories.key()
+    answer = page.post(LIST, {"action": "rotate", "_selected_action": [row.pk]})
+    assert (_works(_shown(answer)), _works(old)) == (True, True)
+
+
+def test_keys_are_rotated_one_at_a_time(page):
+    keys = [factories.key() for _ in range(2)]
+    chosen = {"action": "rotate", "_selected_action": [row.pk for row, _ in keys]}
+    assert "Rotate one key at a time" in page.post(LIST, chosen, follow=True).text
+    assert {row.hashed_key for row in ApiKey.objects.all()} == {row.hashed_key for row, _ in keys}
+
+
+def test_a_revoked_key_is_not_rotated(page):
     revoked, _ = factories.key(name="lost", revoked=True)
-    chosen = {"action": "rotate", "_selected_action": [row.pk, revoked.pk]}
+    chosen = {"action": "rotate", "_selected_action": [revoked.pk]}
     answer = page.post(LIST, chosen, follow=True)
-    token = _shown(answer)
-    assert (_works(token), _works(old)) == (True, True)
     assert "Lost: The API key can&#x27;t be changed" in answer.text
-    assert token not in page.get(LIST).text
+
+
+@pytest.mark.parametrize("problem", [services._refused(), services._absent()])
+def test_what_ends_a_key_while_it_is_changed_is_told_in_the_form(page, monkeypatch, problem):
+    row, _ = factories.key(name="old")
+
+    def meanwhile(*_):
+        raise problem
+
+    monkeypatch.setattr(services, "change", meanwhile)
+    answer = page.post(f"{LIST}{row.prefix}/change/", FORM)
+    assert answer.status_code == 200
+    (said,) = re.findall(r'<ul class="errorlist nonfield"[^>]*>.*?</ul>', answer.text, re.S)
+    assert escape(problem.message) in said
+    assert 'value="phone"' in answer.text  # what was typed is not lost
+    assert ApiKey.objects.get().name == "old"
 
 
 def test_keys_are_revoked_and_then_read_only(page):

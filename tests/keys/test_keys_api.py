@@ -1,5 +1,6 @@
 """Keys over REST: made once with their secret, shown without, changed field by field."""
 
+import base64
 from datetime import timedelta
 
 import pytest
@@ -246,4 +247,34 @@ def test_the_list_comes_in_pages(ben, member):
     last = ben.get(f"{KEYS}?limit=2&offset=4&order=asc").json()
     assert [key["name"] for key in last["api_keys"]] == ["4"]
     assert ben.get(f"{KEYS}?limit=-1").status_code == 400
-    assert ben.get(f"{KEYS}?cursor=abc").status_code == 400
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_cursor_shows_each_key_once_while_keys_come_and_go(ben, member, order):
+    moment = timezone.now()
+    for number in range(5):  # several of one moment
+        row, _ = factories.key(member, name=str(number))
+        at = moment + timedelta(seconds=number // 2)
+        type(row).objects.filter(pk=row.pk).update(created=at)
+    factories.key(factories.user(), name="of somebody else")
+    whole = ben.get(KEYS, {"order": order}).json()
+    assert (whole["count"], whole["total"], whole["total_is_exact"]) == (5, 5, True)
+    assert whole["next_cursor"] is None
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = ben.get(KEYS, {"order": order, "limit": 2, "cursor": cursor}).json()
+        seen += [key["id"] for key in page["api_keys"]]
+        cursor = page["next_cursor"]
+        if len(seen) == 2:  # the one that the cursor names is gone
+            assert ben.send("DELETE", f"{KEYS}/{seen[-1]}").status_code == 200
+    assert seen == [key["id"] for key in whole["api_keys"]]
+
+
+@pytest.mark.parametrize(
+    "place", ["abc", "2026-01-01T00:00:00+00:00|a\0b", "2026-01-01T00:00:00+00:00|", "x|abcdefgh"]
+)
+def test_a_made_up_cursor_is_named(ben, place):
+    cursor = base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+    refused = ben.get(KEYS, {"cursor": cursor})
+    assert refused.status_code == 400
+    assert list(refused.json()["details"]["fields"]) == ["cursor"]

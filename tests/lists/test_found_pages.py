@@ -80,7 +80,33 @@ def test_pages_by_offset(api, forty, bounds, states):
     expected = _expected(forty, "desc", *states)
     query = {"q": "lighthouse", "status": states, "limit": 4}
     assert _ids(api.get(V2, {**query, "offset": 5})) == expected[5:9]
-    assert _ids(api.get(V2, {**query, "offset": 999_999})) == []
+    assert _ids(api.get(V2, {**query, "offset": search_paging.MAX_FOUND_OFFSET})) == []
+
+
+def test_an_offset_of_a_search_is_bounded(api, forty, bounds):
+    """Each row in front of the page would be looked at, a million of them if a client wished."""
+    query = {"q": "lighthouse", "offset": search_paging.MAX_FOUND_OFFSET + 1}
+    refused = api.get(V2, query)
+    assert refused.status_code == 400
+    assert list(refused.json()["details"]["fields"]) == ["offset"]
+    assert "next_cursor" in refused.json()["details"]["hint"]
+    assert _ids(api.get(V2, {"offset": 999_999})) == []
+
+
+def test_an_offset_beyond_what_a_search_looks_at_is_refused_and_not_guessed(
+    api, forty, monkeypatch
+):
+    """Its next_cursor would lead to rows that were to be left out."""
+    monkeypatch.setattr(filters, "FEW", -1)
+    monkeypatch.setattr(search_paging, "LOOKED_AT", 3)
+    expected = _expected(forty, "desc", "failed")
+    query = {"q": "lighthouse", "status": "failed", "limit": 1}
+    near = api.get(V2, {**query, "offset": 1}).json()
+    rest = _ids(api.get(V2, {**query, "limit": 50, "cursor": near["next_cursor"]}))
+    assert [job["mobilesd_job_id"] for job in near["jobs"]] + rest == expected[1:][: 1 + len(rest)]
+    refused = api.get(V2, {**query, "offset": len(expected) - 1})
+    assert refused.status_code == 400
+    assert list(refused.json()["details"]["fields"]) == ["offset"]
 
 
 def test_a_span_of_time(api, forty, bounds):

@@ -231,7 +231,8 @@ OPERATIONS: Operations = {
         tag="Jobs",
         summary="Queue a failed or cancelled job again.",
         description=(
-            "Queue a job again, with its seed or a new one. For a key's quotas it is a job more."
+            "Queue a job again, with its seed or a new one. For a key's limits it is a submission,"
+            " and for its quotas a job more; 50 dependents are one submission more."
             " A deadline that has passed is dropped. A completed job is duplicated instead (409)."
             " 409 as well if a picture that it is made from was deleted since."
         ),

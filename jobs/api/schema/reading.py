@@ -53,6 +53,32 @@ _IF_NONE_MATCH = header(
 _NOT_CHANGED = Answer("Nothing has changed.", headers=_HAS_ETAG)
 _COUNTS = {"total": 1, "total_is_exact": True, "next_cursor": None}
 
+_SHOW = Operation(
+    name="job_status",
+    tag="Jobs",
+    summary="Show a job, at once or when it has changed.",
+    description=(
+        "With `wait` the answer comes when the job is not any more what `If-None-Match` names,"
+        " or what it was when the request came; after so many seconds in any case. A job that"
+        " has ended is shown at once."
+    ),
+    path=JOB_ID,
+    parameters=(
+        query("wait", number("Seconds to wait for a change.", 0, 30, default=0), example=20),
+        _IF_NONE_MATCH,
+    ),
+    answers={
+        200: Answer(
+            "The job.",
+            enveloped({"job": ref("Job")}),
+            {"success": True, "job": EXAMPLE_DONE},
+            headers=_HAS_ETAG,
+        ),
+        304: _NOT_CHANGED,
+    },
+    errors=("job_not_found", "server_busy"),
+)
+
 OPERATIONS: Operations = {
     ("GET", "/api/v1/queue/jobs"): Operation(
         name="v1_jobs",
@@ -97,29 +123,8 @@ OPERATIONS: Operations = {
         },
         errors=("unsupported_parameter",),
     ),
-    ("GET", "/api/v2/jobs/{job_id}/status"): Operation(
-        name="job_status",
-        tag="Jobs",
-        summary="Show a job, at once or when it has changed.",
-        description=(
-            "With `wait` the answer comes when the job is not any more what `If-None-Match` names,"
-            " or what it was when the request came; after so many seconds in any case. A job that"
-            " has ended is shown at once."
-        ),
-        path=JOB_ID,
-        parameters=(
-            query("wait", number("Seconds to wait for a change.", 0, 30, default=0), example=20),
-            _IF_NONE_MATCH,
-        ),
-        answers={
-            200: Answer(
-                "The job.",
-                enveloped({"job": ref("Job")}),
-                {"success": True, "job": EXAMPLE_DONE},
-                headers=_HAS_ETAG,
-            ),
-            304: _NOT_CHANGED,
-        },
-        errors=("job_not_found", "server_busy"),
+    ("GET", "/api/v2/jobs/{job_id}/status"): _SHOW,
+    ("GET", "/api/v2/jobs/{job_id}"): Operation(
+        **{**vars(_SHOW), "name": "job", "summary": "Show a job: the same as its status."}
     ),
 }
