@@ -17,23 +17,32 @@ from dispatch.lanes import store
 from jobs import services, transitions
 from jobs.models import Attempt, Job
 from jobs.services.orders import Order
-from mobilesd.backups import damage, recovery, snapshots
+from mobilesd.backups import damage, recovery, replacement, snapshots
 
 __all__ = ["A_DAY", "World", "a_day", "picture"]
 
 
-def picture(job: Job, number: int = 0) -> bytes:
-    """Return a PNG file with the infotext of a job, as a server makes it."""
+def picture(job: Job, number: int = 0, mark: int = 0, **told: object) -> bytes:
+    """Return a PNG file with the infotext of a job, as a server makes it.
+
+    `told`: fields that are otherwise; `mark` makes other bytes of it.
+    """
     params = job.generation_params
-    seed = params["seed"] + number
-    text = (
-        f"{params['positive_prompt']}\n"
-        f"Steps: 4, Sampler: Euler, CFG scale: 7, Seed: {seed}, Size: 8x8, Version: f2"
-    )
+    fields = {
+        "Steps": params["steps"],
+        "Sampler": params.get("sampler_name", "Euler"),
+        "CFG scale": params.get("cfg_scale", 7),
+        "Seed": params["seed"] + number,
+        "Size": f"{params['width']}x{params['height']}",
+        "Model hash": "0123456789",
+        "Model": (job.checkpoint or "loaded").partition(".")[0],
+        **told,
+    }
+    line = ", ".join(f"{name}: {value}" for name, value in fields.items())
     note = PngInfo()
-    note.add_text("parameters", text)
+    note.add_text("parameters", f"{params['positive_prompt']}\n{line}")
     stream = io.BytesIO()
-    color = (seed % 256, hash(text) % 256, number)
+    color = (number % 256, mark, len(line) % 256)
     PillowImage.new("RGB", (8, 8), color).save(stream, "PNG", pnginfo=note)
     return stream.getvalue()
 
@@ -92,7 +101,7 @@ class World:
             path.write_bytes(content)
 
     def files(self) -> Sequence[Path]:
-        return recovery.database_files(self.file)
+        return replacement.database_files(self.file)
 
     def flip(self, offset: int) -> None:
         with self.file.open("r+b") as stream:
@@ -104,6 +113,7 @@ class World:
     # --- The next start ---------------------------------------------------------------------
     def start(self) -> recovery.Report | None:
         """Do what `up` does before any process starts."""
+        recovery.go_on(self.said.append)
         return recovery.before_use(self.said.append)
 
     def states(self) -> dict[str, str]:
