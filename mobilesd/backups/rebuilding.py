@@ -211,6 +211,8 @@ def _update(row: Job, values: dict[str, Any]) -> None:
     with transaction.atomic():
         Job.objects.filter(pk=row.pk).update(**values)
         row.refresh_from_db()
+        if "generation_params" in values:  # other inputs, which the collector must leave
+            inputs.reattach(row.pk, row.generation_params, ())
         _settle(row)
         wording.change(row)
 

@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 
 from jobs import journal
 from mobilesd import sqlite
@@ -253,7 +254,9 @@ def _completed(fresh: Path) -> dict[str, Any]:
 
     known = _newest_event(fresh) if fresh.exists() else -1
     with working_on(fresh):
-        call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+        executor = MigrationExecutor(connections["default"])
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         counts = rebuilding.complete(journal.read(after=known))
         with connections["default"].cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

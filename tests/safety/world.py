@@ -5,13 +5,14 @@ import io
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 from uuid import UUID, uuid4
 
 from django.db import connections, transaction
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from apikeys.actors import SYSTEM
+from apikeys.actors import SYSTEM, Actor
 from dispatch.dispatchers.base import Answer, Picture
 from dispatch.lanes import store
 from jobs import services, transitions
@@ -19,7 +20,7 @@ from jobs.models import Attempt, Job
 from jobs.services.orders import Order
 from mobilesd.backups import damage, recovery, replacement, snapshots
 
-__all__ = ["A_DAY", "World", "a_day", "picture"]
+__all__ = ["A_DAY", "Killed", "World", "a_day", "answer", "picture"]
 
 
 def picture(job: Job, number: int = 0, mark: int = 0, **told: object) -> bytes:
@@ -47,6 +48,19 @@ def picture(job: Job, number: int = 0, mark: int = 0, **told: object) -> bytes:
     return stream.getvalue()
 
 
+def answer(job: Job) -> Answer:
+    """Return what a server answers for a job."""
+    pictures = [
+        Picture(data=picture(job, number), infotext="told by the server", seed=7 + number)
+        for number in range(job.images_wanted)
+    ]
+    return Answer(pictures=pictures, generation_info={})
+
+
+class Killed(BaseException):
+    """The process is gone at this point."""
+
+
 class World:
     """One data folder with its database, driven by the services that the processes use."""
 
@@ -56,10 +70,12 @@ class World:
         self.said: list[str] = []
 
     # --- What happens before ----------------------------------------------------------------
-    def submit(self, prompt: str = "a boat", key: str = "", **params: object) -> UUID:
+    def submit(
+        self, prompt: str = "a boat", key: str = "", actor: Actor = SYSTEM, **params: object
+    ) -> UUID:
         asked = {"positive_prompt": prompt, "width": 64, "height": 64, "steps": 4, "seed": 7}
         order = Order(generation_params={**asked, **params}, idempotency_key=key)
-        made = services.submit(order, SYSTEM)
+        made = services.submit(order, actor)
         assert made.job is not None
         return made.job.pk
 
@@ -71,12 +87,17 @@ class World:
 
     def complete(self, job_id: UUID) -> None:
         attempt = self.run(job_id)
-        pictures = [
-            Picture(data=picture(attempt.job, number), infotext="told by the server", seed=7)
-            for number in range(attempt.job.images_wanted)
-        ]
-        answer = Answer(pictures=pictures, generation_info={})
-        assert store.complete(attempt.token, store.write_files(answer)) is not None
+        assert store.complete(attempt.token, store.write_files(answer(attempt.job))) is not None
+
+    def die_while_storing(self, attempt: Attempt) -> None:
+        """Die after the files and what the journal is told before the commit."""
+        stored = store.write_files(answer(attempt.job))
+        with mock.patch.object(store.transitions, "complete", side_effect=Killed):
+            try:
+                store.complete(attempt.token, stored)
+            except Killed:
+                return
+        raise AssertionError("it did not get there")
 
     def cancel(self, job_id: UUID) -> None:
         with transaction.atomic():
@@ -111,6 +132,14 @@ class World:
             stream.write(bytes([byte ^ 0xFF]))
 
     # --- The next start ---------------------------------------------------------------------
+    def lose(self) -> recovery.Report:
+        """Delete the database, and start."""
+        self.close()
+        self.file.unlink()
+        report = self.start()
+        assert report is not None
+        return report
+
     def start(self) -> recovery.Report | None:
         """Do what `up` does before any process starts."""
         recovery.go_on(self.said.append)
