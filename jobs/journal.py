@@ -261,7 +261,7 @@ class _Writer:
 
     def _open(self) -> int:
         path = folder() / _name(datetime.now(UTC))
-        if path == self._path and os.fstat(self._descriptor).st_nlink:
+        if path == self._path and self._is_there(path):
             return self._descriptor
         if self._path is not None:
             os.close(self._descriptor)
@@ -278,6 +278,13 @@ class _Writer:
                 finally:
                     os.close(descriptor)
         return self._descriptor
+
+    def _is_there(self, path: Path) -> bool:
+        """Tell whether the file is the open one: a restore sets the journal aside."""
+        try:
+            return os.path.samestat(path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
 
 
 _writer = _Writer()
