@@ -66,7 +66,10 @@ def storage(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Saved. The next clean-up, within ten minutes, keeps to it.")
         return redirect("storage")
     for row in rows:
-        row["figure"] = retention.figure(row["form"].instance) if row["valid"] else None
+        rule = row["form"].instance
+        row["figure"] = (
+            retention.figure(rule, fresh="look" in (data or ())) if row["valid"] else None
+        )
     return render(
         request,
         "shell/storage.html",

@@ -64,6 +64,7 @@ class Supervisor:
         self._chores: Chores | None = None
         self._stop_by: float | None = None
         self._written: State | None = None
+        self._database = damage.FileWatch()
 
     # --- Messages from other threads -------------------------------------------------------
     def clusters(self) -> Mapping[str, Running]:
@@ -106,8 +107,9 @@ class Supervisor:
             while self._stop_by is None:
                 self._take_messages()
                 self._tend()
+                self._database.look()
                 if damage.noted():
-                    self._say("The database is damaged. All processes are ended to recover it.")
+                    self._say("The database is damaged or gone. All processes end, to recover it.")
                     return damage.EXIT_CODE
         finally:
             self._end_all()
