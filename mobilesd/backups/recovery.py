@@ -8,7 +8,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,14 @@ from django.db.migrations.executor import MigrationExecutor
 from jobs import journal
 from mobilesd import sqlite
 from mobilesd.backups import damage, replacement, snapshots
+from mobilesd.backups.reports import Report, reports
 
 __all__ = [
-    "Report",
     "Say",
     "assess",
     "before_use",
-    "dismiss",
     "go_on",
     "recover",
-    "reports",
-    "reports_folder",
     "working_on",
 ]
 
@@ -41,94 +38,6 @@ log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 60.0
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was wrong, what the new database was made from, and what came back."""
-
-    at: str
-    trouble: str
-    base: str
-    set_aside: str
-    counts: dict[str, Any] = field(default_factory=dict)
-    name: str = ""
-    dismissed: bool = False
-
-    @property
-    def sentences(self) -> list[str]:
-        """Return the report in words."""
-        counts = self.counts
-        told = [
-            f"The database was damaged ({self.trouble}) and was rebuilt from {self.base}.",
-            f"From the journal and the pictures on disk came back: {counts['jobs_again']} jobs,"
-            f" the state of {counts['jobs_changed']} more, {counts['pictures_again']} pictures.",
-            f"{counts['to_run']} jobs wait to be made.",
-        ]
-        if counts.get("pictures_without_job"):
-            told.append(
-                f"{counts['pictures_without_job']} pictures on disk belong to no job for certain;"
-                " they are in the gallery without one, for administrators."
-            )
-        if without := counts.get("jobs_without_owner"):
-            told.append(
-                f"{len(without)} jobs belong to users or keys that came after the backup and are"
-                f" not known any more. Only administrators see them: {_some(without)}."
-            )
-        told += [
-            _NOT_FOUND[name].format(_some(counts[name])) for name in _NOT_FOUND if counts[name]
-        ]
-        if not self.base.startswith("the database itself"):
-            told.append(
-                "Changes of servers, keys, users, settings and the order of the queue since then"
-                " are not in the journal: look at them."
-            )
-        told.append(f"The old files are kept in {self.set_aside}.")
-        return told
-
-
-_NOT_FOUND = {
-    "jobs_lost": "Not found again, as their lines in the journal are unreadable: the jobs {}.",
-    "pictures_lost": "{} pictures were left out, as their files are gone.",
-    "jobs_without_pictures": "They are of these jobs: {}.",
-    "pictures_unseen": "None of the files of {} pictures are there: is their disk? They are kept.",
-    "damaged_lines": "{} lines of the journal are damaged; a job that only they tell of is lost.",
-}
-_MOST_NAMED = 20
-
-
-def _some(found: Any) -> str:
-    """Return a number as it is, and a list without its rest."""
-    if not isinstance(found, list):
-        return str(found)
-    rest = len(found) - _MOST_NAMED
-    return ", ".join(found[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-# --- Reports ------------------------------------------------------------------------------
-
-
-def reports_folder() -> Path:
-    """Return where the reports are."""
-    return Path(settings.DATA_DIR) / "recoveries"
-
-
-def reports() -> list[Report]:
-    """Return the reports of all recoveries, the newest first."""
-    found = []
-    for path in sorted(reports_folder().glob("*.json"), reverse=True):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            told["dismissed"] = path.name.endswith(".read.json")
-            found.append(Report(**{**told, "name": path.name.split(".")[0]}))
-    return found
-
-
-def dismiss(name: str) -> None:
-    """Show the notice of one recovery no more; its report stays."""
-    path = reports_folder() / f"{Path(name).name}.json"
-    with contextlib.suppress(OSError):
-        path.rename(path.with_name(f"{path.stem}.read.json"))
 
 
 # --- Looking ------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from mobilesd.backups.replacement import BACKUPS, DATABASE
 
 __all__ = ["CutOff", "restore"]
 
-# They tell of the database that is set aside, and must not complete this one.
-_OLD_LIFE = ("journal", BACKUPS)
+# It tells of the database that is set aside, and must not complete this one.
+_OLD_LIFE = ("journal",)
 
 
 class CutOff(Exception):

@@ -10,6 +10,7 @@ from jobs import journal
 from jobs.checksums import IMAGE, JOB, damaged
 from mobilesd import sqlite
 from mobilesd.backups import damage, dumps, recovery, replacement, rows, snapshots
+from mobilesd.backups.reports import reports
 from mobilesd.backups.tasks import look_at_rows
 from mobilesd.doctor.findings import Finding, fail, ok, warn
 
@@ -124,7 +125,7 @@ def _take() -> str:
 
 
 def _recoveries() -> Iterator[Finding]:
-    for report in recovery.reports():
+    for report in reports():
         if not report.dismissed:
             yield warn(
                 f"The database was recovered at {report.at}: {' '.join(report.sentences[1:])}",

@@ -206,7 +206,7 @@ def test_rows_are_kept_while_the_whole_folder_of_pictures_is_away(world: World):
     image_store().root.rename(world.data_dir / "elsewhere")
     world.lose()
     assert Image.objects.count() == 1
-    assert any("is their disk?" in sentence for sentence in world.said)
+    assert any("is its disk there?" in sentence for sentence in world.said)
 
 
 # --- Several owners -----------------------------------------------------------------------

@@ -19,6 +19,7 @@ from jobs import services, transitions
 from jobs.models import Attempt, Job
 from jobs.services.orders import Order
 from mobilesd.backups import damage, recovery, replacement, snapshots
+from mobilesd.backups.reports import Report
 
 __all__ = ["A_DAY", "Killed", "World", "a_day", "answer", "picture"]
 
@@ -132,7 +133,7 @@ class World:
             stream.write(bytes([byte ^ 0xFF]))
 
     # --- The next start ---------------------------------------------------------------------
-    def lose(self) -> recovery.Report:
+    def lose(self) -> Report:
         """Delete the database, and start."""
         self.close()
         self.file.unlink()
@@ -140,7 +141,7 @@ class World:
         assert report is not None
         return report
 
-    def start(self) -> recovery.Report | None:
+    def start(self) -> Report | None:
         """Do what `up` does before any process starts."""
         recovery.go_on(self.said.append)
         return recovery.before_use(self.said.append)
