@@ -129,14 +129,19 @@ def complete(token: UUID, stored: StoredAnswer) -> Job | None:
         )
         if job is None:
             raise _AlreadyEnded
-        for image in Image.objects.bulk_create(images):
-            events.emit_for_job(
-                "image.created",
-                job,
-                {"job": str(job.pk), "image": str(image.pk), "index": image.index},
-            )
+        _insert(job, images)
         return job
     return None
+
+
+def _insert(job: Job, images: Sequence[Image]) -> None:
+    """Insert the rows with their events; call it inside the storing transaction."""
+    for image in Image.objects.bulk_create(images):
+        events.emit_for_job(
+            "image.created",
+            job,
+            {"job": str(job.pk), "image": str(image.pk), "index": image.index},
+        )
 
 
 def keep_rejected(attempt: Attempt, stored: StoredAnswer) -> None:
