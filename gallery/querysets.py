@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 
+from jobs import journal
 from jobs.checksums import IMAGE
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ class ImageQuerySet(models.QuerySet["Image"]):
         if not IMAGE.columns.isdisjoint(values):
             values.setdefault("checksum", "")
         return super().update(**values)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete the pictures for good, and tell the journal: a recovery must not revive them."""
+        journal.images_gone(self.values_list("pk", flat=True))
+        return super().delete()
+
+    # As Django's own has them: no template may call it, and no manager offers it.
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
     def visible_to(self, actor: "Actor") -> Self:
         """Keep the pictures that this actor may see: those of the jobs that it may see."""

@@ -2,7 +2,8 @@
 
 SQLite finds a page that is damaged, but not a byte that has turned in the text of a cell. Rows
 carry the hash of what was asked for (Job) and of what was made (Image), written with the row. An
-`update` of one of these columns clears it (`Checked`), and the nightly look writes it anew.
+`update` of one of these columns clears it, and the hourly look writes it anew. Where a job stands
+(status, times, place, owner, server) is not covered: it changes all the time.
 """
 
 import hashlib

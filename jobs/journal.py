@@ -5,9 +5,11 @@ line is written and fsynced after the commit and before the answer, one write fo
 the commit (`mobilesd.commits`). For SQLite only: PostgreSQL keeps a log of its own.
 
 Lines are `<crc32> <json>`. Records: `job` (some of its columns; later ones win), `batch`, `key`
-(idempotency), `need` (a dependency), `image`, `gone` (jobs deleted for good), and `seen`: the
-newest event id that was committed then, by which a database that is older than its journal is
-known.
+(idempotency), `need` (a dependency), `image`, `images_gone` (deleted pictures), and `result`: what
+an attempt has made, written *before* the commit that stores it, so that a file on disk is never
+without its owner. Each has the newest event id that its transaction knew, as `event`: ids are in
+the order of commits, which neither a clock that was put back nor the order of the lines is. By it a
+database that is older than its journal is known, and what a backup has already.
 """
 
 import contextlib
@@ -15,11 +17,10 @@ import json
 import logging
 import os
 import threading
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, connection, models, transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 
+from jobs.checksums import JOB, of_row
 from jobs.choices import FINAL, Status
 from jobs.models import Batch, Job
 
@@ -39,10 +41,11 @@ __all__ = [
     "batch",
     "files",
     "folder",
-    "gone",
-    "job",
+    "images_gone",
+    "may_be_written",
     "read",
     "record_of",
+    "result",
     "seen",
     "silent",
     "told_event",
@@ -68,8 +71,17 @@ def folder() -> Path:
 
 
 def files() -> list[Path]:
-    """Return the files of the journal, in the order of their writing."""
+    """Return the files of the journal, by the hours of their names."""
     return sorted(folder().glob("*.log"))
+
+
+def may_be_written(path: Path) -> bool:
+    """Tell whether a process may append to this file still: it is of this hour or the last one."""
+    return path.name >= _name(datetime.now(UTC) - timedelta(hours=1))
+
+
+def _name(at: datetime) -> str:
+    return f"{at:%Y%m%d-%H}.log"
 
 
 # --- What is told -------------------------------------------------------------------------
@@ -90,7 +102,8 @@ def add(records: Sequence[_Record]) -> None:
     """Write these once the transaction has committed; nothing if it is rolled back."""
     if connection.vendor != "sqlite" or not records or _committed.silent:
         return
-    stamped = [{"at": time.time(), **record} for record in records]
+    known = _newest_event()
+    stamped = [{"event": known, **record} for record in records]
     if not connection.in_atomic_block:
         _committed.records += stamped
         _flush()
@@ -101,6 +114,13 @@ def add(records: Sequence[_Record]) -> None:
     hooks.insert(0, (set(connection.savepoint_ids), partial(_collect, stamped), True))
     # Robust: who leads the others' commit must not take it for a failed one.
     transaction.on_commit(_flush, robust=True)
+
+
+def _newest_event() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs_event'")
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 @contextlib.contextmanager
@@ -127,21 +147,31 @@ def record_of(row: models.Model) -> dict[str, Any]:
     return found
 
 
-def job(row: Job) -> None:
-    """Tell a job as a whole: it was just accepted, or changed."""
-    add([{"job": {**record_of(row), "deleted_at": row.deleted_at}}])
-
-
 def batch(row: Batch) -> None:
     """Tell a batch."""
     add([{"batch": record_of(row)}])
 
 
-def gone(job_ids: Iterable[UUID]) -> None:
-    """Tell that these jobs were deleted for good."""
-    ids = [str(job_id) for job_id in job_ids]
+def images_gone(image_ids: Iterable[UUID]) -> None:
+    """Tell that these pictures were deleted: a recovery must not bring them back."""
+    ids = [str(image_id) for image_id in image_ids]
     if ids:
-        add([{"gone": ids}])
+        add([{"images_gone": ids}])
+
+
+def result(token: UUID, row: Job, images: Iterable[models.Model]) -> None:
+    """Tell what an attempt has made; call it before the transaction that stores it.
+
+    `asked` is the hash of what was asked for then: pictures of what a job asked for before it was
+    changed are not its result.
+    """
+    made = {
+        "attempt": token,
+        "job": row.pk,
+        "asked": of_row(row, JOB),
+        "images": [record_of(image) for image in images],
+    }
+    add([{"result": made}])
 
 
 def told_event(kind: str, told: Iterable[tuple[Job, Mapping[str, Any]]]) -> None:
@@ -171,6 +201,7 @@ def _of_event(kind: str, row: Job, payload: Mapping[str, Any]) -> _Record | None
     values |= {
         "id": row.pk,
         "status": status,
+        "attempt": payload.get("attempt"),  # whose result completed it
         "updated_at": now,
         "deleted_at": None,
         "finished_at": now if status in FINAL else None,
@@ -229,8 +260,8 @@ class _Writer:
         self._torn = False
 
     def _open(self) -> int:
-        path = folder() / f"{datetime.now(UTC):%Y%m%d-%H}.log"
-        if path == self._path and os.fstat(self._descriptor).st_nlink:
+        path = folder() / _name(datetime.now(UTC))
+        if path == self._path and self._is_there(path):
             return self._descriptor
         if self._path is not None:
             os.close(self._descriptor)
@@ -248,6 +279,13 @@ class _Writer:
                     os.close(descriptor)
         return self._descriptor
 
+    def _is_there(self, path: Path) -> bool:
+        """Tell whether the file is the open one: a restore sets the journal aside."""
+        try:
+            return os.path.samestat(path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
 
 _writer = _Writer()
 
@@ -263,13 +301,8 @@ def _collect(records: Sequence[_Record]) -> None:
 
 def _flush() -> None:
     records, _committed.records = _committed.records, []
-    if not records:
-        return
-    with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
-        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs_event'")
-        if row := cursor.fetchone():
-            records.append({"seen": row[0]})
-    _writer.write([_line(record) for record in records])
+    if records:
+        _writer.write([_line(record) for record in records])
 
 
 # --- Reading ------------------------------------------------------------------------------
@@ -277,16 +310,28 @@ def _flush() -> None:
 
 @dataclass
 class Told:
-    """All that the journal tells. Columns by name, as JSON has them; jobs by their id."""
+    """All that the journal tells. Columns by name, as JSON has them; jobs by their id.
+
+    `results` by the token of the attempt. `cut_off` counts the lines that a process did not live to
+    write, `damaged` those that were whole and are not what was written.
+    """
 
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     images: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: list[dict[str, Any]] = field(default_factory=list)
     needs: list[dict[str, Any]] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
+    images_gone: set[str] = field(default_factory=set)
     seen: int = 0
-    unreadable: int = 0
+    cut_off: int = 0
+    damaged: int = 0
+
+    @property
+    def pictures(self) -> list[dict[str, Any]]:
+        """Return all pictures that were told, stored or not."""
+        made = [image for result in self.results.values() for image in result["images"]]
+        return [*self.images.values(), *made]
 
     def _take(self, record: Mapping[str, Any]) -> None:
         if found := record.get("job"):
@@ -295,46 +340,74 @@ class Told:
             self.batches[found["id"]] = found
         elif found := record.get("image"):
             self.images[found["attempt"], found.get("index", 0)] = found
+        elif found := record.get("result"):
+            self.results[found["attempt"]] = found
         elif found := record.get("key"):
             self.keys.append(found)
         elif found := record.get("need"):
             self.needs.append(found)
-        elif found := record.get("gone"):
-            self.gone.update(found)
+        elif found := record.get("images_gone"):
+            self.images_gone.update(found)
 
 
 def seen() -> int:
-    """Return the newest event id that the end of the journal tells; 0 without any."""
-    newest = 0
-    for path in reversed(files()):
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _TAIL))
-            for line in stream:
-                record = _parsed(line)
-                if record is not None:
-                    newest = max(newest, int(record.get("seen", 0)))
+    """Return the newest event id that the journal tells; 0 without any.
+
+    Of all files: by a clock that was put back, the newest line is not in the file of the last hour.
+    """
+    return max((_seen_in(path) for path in files()), default=0)
+
+
+def _seen_in(path: Path) -> int:
+    """Return the newest event id that the end of a file tells."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _TAIL))
+        records = filter(None, map(_parsed, stream))
+        newest = max((_event_of(record) for record in records), default=0)
         if newest:
-            break
-    return newest
+            return newest
+        stream.seek(0)  # its last lines are longer than that, or damaged
+        records = filter(None, map(_parsed, stream))
+        return max((_event_of(record) for record in records), default=0)
 
 
-def read(paths: Iterable[Path] | None = None) -> Told:
-    """Return what the files tell; lines that were cut off or damaged are counted and left out."""
+def _event_of(record: Mapping[str, Any]) -> int:
+    return int(record.get("event", 0))
+
+
+def read(after: int = -1) -> Told:
+    """Return what the journal tells, in the order of the commits.
+
+    `after`: leave out what a database has that knows the events up to this one. Lines that were
+    cut off or damaged are counted and left out.
+    """
     told = Told()
     records = []
-    for path in files() if paths is None else paths:
+    for path in files():
         for line in _lines(path):
             record = _parsed(line)
-            if record is None:
-                told.unreadable += 1
-            elif "seen" in record:
-                told.seen = max(told.seen, int(record["seen"]))
-            else:
+            if record is not None:
                 records.append(record)
-    # Several processes append: a line may stand behind one of a later commit.
-    for record in sorted(records, key=lambda record: float(record.get("at", 0))):
-        told._take(record)
+            elif line.rstrip().endswith(b"}"):
+                told.damaged += 1
+            else:
+                told.cut_off += 1
+    # Several processes append, and not in the order of their commits.
+    for record in sorted(records, key=_event_of):
+        told.seen = max(told.seen, _event_of(record))
+        if _is_new(record, after):
+            told._take(record)
     return told
+
+
+def _is_new(record: Mapping[str, Any], after: int) -> bool:
+    """Tell whether a database that knows the events up to `after` may lack this."""
+    if "result" in record:  # told before its commit: the job's state says whether there was one
+        return True
+    if "job" in record:  # told with an event of its own
+        return _event_of(record) > after
+    # Its transaction may have had later events than it knew.
+    return _event_of(record) >= after
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from jobs.models import Retention
 from mobilesd import retention
-from mobilesd.backups import recovery, snapshots
+from mobilesd.backups import reports, snapshots
 from mobilesd.storage import free_bytes, has_room
 
 __all__ = ["dismiss", "storage"]
@@ -66,7 +66,10 @@ def storage(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Saved. The next clean-up, within ten minutes, keeps to it.")
         return redirect("storage")
     for row in rows:
-        row["figure"] = retention.figure(row["form"].instance) if row["valid"] else None
+        rule = row["form"].instance
+        row["figure"] = (
+            retention.figure(rule, fresh="look" in (data or ())) if row["valid"] else None
+        )
     return render(
         request,
         "shell/storage.html",
@@ -77,7 +80,7 @@ def storage(request: HttpRequest) -> HttpResponse:
             "has_room": has_room(),
             "embedded": settings.EMBEDDED,
             "backups": snapshots.snapshots(),
-            "recoveries": recovery.reports(),
+            "recoveries": reports.reports(),
             "looked": data is not None and valid,
         },
         status=200 if valid else 422,
@@ -89,5 +92,5 @@ def storage(request: HttpRequest) -> HttpResponse:
 def dismiss(request: HttpRequest, name: str) -> HttpResponse:
     """Take note of a recovery."""
     _staff(request)
-    recovery.dismiss(name)
+    reports.dismiss(name)
     return redirect("storage")

@@ -1,4 +1,7 @@
-"""Storing an answer: files first, then pictures and completion in one transaction (rule 11)."""
+"""Storing an answer: files first, then pictures and completion in one transaction (rule 11).
+
+Between the two the journal is told whose files these are.
+"""
 
 import contextlib
 from collections.abc import Sequence
@@ -67,8 +70,8 @@ def _keep_files(stored: StoredAnswer) -> None:
         store.keep(file.sha256, file.bytes, partial(bytes, picture.data))
 
 
-def _insert(attempt: Attempt, stored: StoredAnswer, *, rejected: bool) -> list[Image]:
-    """Insert the rows; call it inside the storing transaction."""
+def _rows(attempt: Attempt, stored: StoredAnswer, *, rejected: bool = False) -> list[Image]:
+    """Return the rows of the pictures, not saved yet."""
     job = attempt.job
     now = timezone.now()
     images = []
@@ -101,8 +104,7 @@ def _insert(attempt: Attempt, stored: StoredAnswer, *, rejected: bool) -> list[I
         )
     for image in images:
         image.checksum = of_row(image, IMAGE)
-    journal.add([{"image": journal.record_of(image)} for image in images])
-    return Image.objects.bulk_create(images)
+    return images
 
 
 def complete(token: UUID, stored: StoredAnswer) -> Job | None:
@@ -110,10 +112,13 @@ def complete(token: UUID, stored: StoredAnswer) -> Job | None:
 
     Returns None if the attempt has ended meanwhile (cancelled, or another lane gave it up).
     """
+    attempt = Attempt.objects.open().select_related("job").filter(token=token).first()
+    if attempt is None:
+        return None
+    images = _rows(attempt, stored)
+    # Before the commit, and on disk: whose a file is must be known as soon as it could count.
+    journal.result(token, attempt.job, images)
     with contextlib.suppress(_AlreadyEnded), transaction.atomic():
-        attempt = Attempt.objects.select_related("job").filter(token=token).first()
-        if attempt is None:  # its job was deleted for good
-            raise _AlreadyEnded
         # Before the event of the completion: a submission with the same picture locks its file
         # before its event.
         _keep_files(stored)
@@ -124,17 +129,23 @@ def complete(token: UUID, stored: StoredAnswer) -> Job | None:
         )
         if job is None:
             raise _AlreadyEnded
-        for image in _insert(attempt, stored, rejected=False):
-            events.emit_for_job(
-                "image.created",
-                job,
-                {"job": str(job.pk), "image": str(image.pk), "index": image.index},
-            )
+        _insert(job, images)
         return job
     return None
+
+
+def _insert(job: Job, images: Sequence[Image]) -> None:
+    """Insert the rows with their events; call it inside the storing transaction."""
+    for image in Image.objects.bulk_create(images):
+        events.emit_for_job(
+            "image.created",
+            job,
+            {"job": str(job.pk), "image": str(image.pk), "index": image.index},
+        )
 
 
 def keep_rejected(attempt: Attempt, stored: StoredAnswer) -> None:
     """Keep pictures that are not what was asked for, to look at; call it in the transaction."""
     _keep_files(stored)
-    _insert(attempt, stored, rejected=True)
+    images = Image.objects.bulk_create(_rows(attempt, stored, rejected=True))
+    journal.add([{"image": journal.record_of(image)} for image in images])

@@ -1,4 +1,4 @@
-"""Everything in one file: database, secret key, pictures and inputs; and back again."""
+"""Everything in one file: database, secret key, pictures and inputs; written, and read again."""
 
 import contextlib
 import hashlib
@@ -6,11 +6,9 @@ import io
 import json
 import os
 import re
-import shutil
-import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,19 +17,18 @@ from typing import IO
 from django.conf import settings
 
 from mobilesd import VERSION, sqlite
-from mobilesd.backups import damage, dumps, recovery, snapshots
+from mobilesd.backups import dumps, snapshots
+from mobilesd.backups.replacement import DATABASE, SECRET
 
-__all__ = ["Contents", "NotAnArchive", "inspect", "restore", "write"]
+__all__ = ["DUMP", "STORES", "Contents", "NotAnArchive", "inspect", "write"]
 
 _FORMAT = 1
 _MANIFEST = "mobilesd-backup.json"
-_DATABASE = "database.sqlite3"
-_DUMP = "database.dump"
-_SECRET = "secret_key"
-_STORES = ("images", "inputs")
+DUMP = "database.dump"
+STORES = ("images", "inputs")
 # The only members there are: nothing in an archive can name a place outside of the data folder.
-_FILE = re.compile(rf"({'|'.join(_STORES)})/([0-9a-f]{{2}})/(\2[0-9a-f]{{62}})")
-_PLAIN = {_MANIFEST, _DATABASE, _DUMP, _SECRET}
+_FILE = re.compile(rf"({'|'.join(STORES)})/([0-9a-f]{{2}})/(\2[0-9a-f]{{62}})")
+_PLAIN = {_MANIFEST, DATABASE, DUMP, SECRET}
 _CHUNK = 1024 * 1024
 
 
@@ -86,14 +83,14 @@ def write(target: Path) -> Contents:
 
 def _add_all(archive: tarfile.TarFile, work: Path) -> None:
     if settings.EMBEDDED:
-        database = work / _DATABASE
+        database = work / DATABASE
         snapshots.copy_database(snapshots.database_file(), database)
         wrong = snapshots.check(database, whole=True)
         if wrong:
             raise OSError(0, f"the database is not whole: {wrong}")
         jobs, pictures = _counted(database)
     else:
-        database, jobs, pictures = work / _DUMP, 0, 0
+        database, jobs, pictures = work / DUMP, 0, 0
         dumps.dump_to(database)
     manifest = {
         "format": _FORMAT,
@@ -109,10 +106,10 @@ def _add_all(archive: tarfile.TarFile, work: Path) -> None:
     info.size, info.mode = len(text), 0o600
     archive.addfile(info, io.BytesIO(text))
     archive.add(database, database.name)
-    secret = Path(settings.DATA_DIR) / _SECRET
+    secret = Path(settings.DATA_DIR) / SECRET
     if secret.exists():
-        archive.add(secret, _SECRET)
-    for store in _STORES:
+        archive.add(secret, SECRET)
+    for store in STORES:
         for path in sorted((Path(settings.DATA_DIR) / store).glob("??/" + "?" * 64)):
             with contextlib.suppress(FileNotFoundError):  # collected meanwhile: no row has it
                 archive.add(path, f"{store}/{path.parent.name}/{path.name}")
@@ -163,11 +160,11 @@ def inspect(file: Path, into: Path | None = None) -> Contents:
         if not contents.made_at:
             raise NotAnArchive("It does not begin with the list of a MobileSD backup.")
         digest = _copied(stream, target)
-        if member.name in (_DATABASE, _DUMP):
+        if member.name in (DATABASE, DUMP):
             if digest != expected:
                 raise NotAnArchive("Its database is damaged.")
             contents.database = member.name
-        elif member.name == _SECRET:
+        elif member.name == SECRET:
             contents.has_secret = True
         else:
             store, _, name = member.name.split("/")
@@ -208,83 +205,3 @@ def _copied(stream: IO[bytes], target: Path | None) -> str:
             writing.flush()
             os.fsync(writing.fileno())
     return digest.hexdigest()
-
-
-# --- Restoring ----------------------------------------------------------------------------
-
-
-def restore(file: Path, say: Callable[[str], None]) -> Path | None:
-    """Put everything back; return where the database of before was set aside.
-
-    Everything is unpacked and checked beside the data first. Pictures that are there stay. Raises
-    InUse while any process uses the database, NotAnArchive and OSError, with nothing changed.
-    """
-    data = Path(settings.DATA_DIR)
-    data.mkdir(parents=True, exist_ok=True)
-    with damage.alone(), tempfile.TemporaryDirectory(dir=data, prefix=".restoring-") as name:
-        work = Path(name)
-        contents = inspect(file, work)
-        embedded = contents.database == _DATABASE
-        if embedded != settings.EMBEDDED:
-            other = "SQLite" if embedded else "PostgreSQL"
-            raise NotAnArchive(f"It is of an installation with {other}, which this one is not.")
-        if embedded:
-            _make_new_life(work / _DATABASE)
-        aside = _swap(work, data, embedded=embedded)
-        for store in _STORES:
-            _merge(work / store, data / store)
-        say(f"Restored {contents.jobs} jobs and {contents.pictures} pictures.")
-        return aside
-
-
-def _make_new_life(database: Path) -> None:
-    """Tell the pages that are open that the event ids begin anew (design §9)."""
-    from django_q.models import OrmQ
-
-    from jobs.models import Epoch
-
-    wrong = snapshots.check(database, whole=True)
-    if wrong:
-        raise NotAnArchive(f"Its database is not whole: {wrong}.")
-    import uuid
-
-    with contextlib.closing(sqlite.library().connect(database)) as connection, connection:
-        epochs = Epoch._meta.db_table
-        connection.execute(f"DELETE FROM {epochs}")
-        connection.execute(f"INSERT INTO {epochs} (id, value) VALUES (1, ?)", [uuid.uuid4().hex])
-        connection.execute(f"DELETE FROM {OrmQ._meta.db_table}")
-
-
-def _swap(work: Path, data: Path, *, embedded: bool) -> Path | None:
-    if not embedded:
-        subprocess.run(
-            [
-                dumps.program("pg_restore") or "pg_restore",
-                *("--clean", "--if-exists", "--no-owner", "--single-transaction"),
-                f"--dbname={settings.DATABASES['default']['NAME']}",
-                str(work / _DUMP),
-            ],
-            env=dumps.environment(),
-            check=True,
-            capture_output=True,
-        )
-    file = snapshots.database_file() if embedded else None
-    # The journal tells of the database that is set aside, and must not complete this one.
-    moved = [*(recovery.database_files(file) if file else []), data / "journal"]
-    if (work / _SECRET).exists():
-        moved.append(data / _SECRET)
-    aside = recovery.set_aside(*moved)
-    if file is not None:
-        (work / _DATABASE).replace(file)
-    if (work / _SECRET).exists():
-        (work / _SECRET).replace(data / _SECRET)
-    snapshots.sync(data)
-    damage.note_file().unlink(missing_ok=True)
-    return aside
-
-
-def _merge(source: Path, target: Path) -> None:
-    for path in source.glob("*/*"):
-        place = target / path.parent.name / path.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, place)

@@ -2,6 +2,7 @@
 
 SQLite says "malformed" to the process that meets the bad page. That one leaves a note for `up`
 and ends; `up` ends the others, and its next start looks at the database before anybody uses it.
+A file that was deleted nobody meets: whoever has it open goes on in what is gone. `up` looks.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from django.conf import settings
 from django.db.backends.signals import connection_created
 from django.db.utils import DatabaseErrorWrapper
 
-__all__ = ["EXIT_CODE", "InUse", "alone", "note", "note_file", "noted", "watch"]
+__all__ = ["EXIT_CODE", "FileWatch", "InUse", "alone", "note", "note_file", "noted", "watch"]
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,29 @@ def _on_connection(connection: Any, **_: object) -> None:
         return
     connection.wrap_database_errors = _Watcher(connection)
     _use.hold()
+
+
+class FileWatch:
+    """Looks whether the database's file is still the one that the processes have open."""
+
+    def __init__(self) -> None:
+        self._known: os.stat_result | None = None
+
+    def look(self) -> None:
+        """Note it if the file is gone, or another one has its name."""
+        if not settings.EMBEDDED:
+            return
+        try:
+            found = Path(str(settings.DATABASES["default"]["NAME"])).stat()
+        except FileNotFoundError:
+            note("the file is missing")
+            return
+        except OSError:  # a disk that does not answer for a moment
+            return
+        if self._known is None:
+            self._known = found
+        elif not os.path.samestat(self._known, found):
+            note("another file has taken its place")
 
 
 # --- Who uses it --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from mobilesd.backups import snapshots
 
-__all__ = ["MISSING", "dump_to", "environment", "program", "take"]
+__all__ = ["MISSING", "check", "dump_to", "environment", "program", "take"]
 
 MISSING = (
     "pg_dump and pg_restore are not installed here. Install PostgreSQL's client programs, or back"
@@ -39,7 +39,10 @@ def environment() -> dict[str, str]:
 
 
 def dump_to(target: Path) -> None:
-    """Write a dump; raise OSError or SubprocessError, and then leave no file."""
+    """Write a dump and read its list again; raise OSError or SubprocessError, and leave no file.
+
+    A dump that was cut off has no list, or one that names what the file does not hold.
+    """
     temporary = target.with_name(f".{target.name}.partial")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -50,10 +53,26 @@ def dump_to(target: Path) -> None:
             capture_output=True,
             timeout=_SECONDS,
         )
+        check(temporary)
         temporary.chmod(0o600)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check(dump: Path) -> None:
+    """Read a dump from its first byte to its last, without a database; raise SubprocessError.
+
+    `--list` alone would read only its beginning, where the list is.
+    """
+    for what in ("--list", "--file=-"):
+        subprocess.run(
+            [program("pg_restore") or "pg_restore", what, str(dump)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_SECONDS,
+        )
 
 
 def take(now: datetime) -> Path | None:

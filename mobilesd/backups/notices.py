@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from jobs import journal
 from jobs.moments import in_words
-from mobilesd.backups import recovery
+from mobilesd.backups.reports import reports
 from mobilesd.backups.tasks import damaged_rows_file, failure_file
 from mobilesd.storage import free_bytes, has_room
 
@@ -38,7 +38,7 @@ def notices() -> list[Notice]:
         return found
     found += [
         Notice(f"{report.sentences[0]} Look at what came back.", for_staff=True)
-        for report in recovery.reports()
+        for report in reports()
         if not report.dismissed
     ]
     if damaged_rows_file().exists():

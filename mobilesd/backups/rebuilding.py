@@ -1,33 +1,26 @@
 """Completing a database that is too old: from the journal, and from the pictures on disk."""
 
-import logging
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from django.contrib.auth import get_user_model
 from django.db import connection, models, transaction
 from django.utils import timezone
 
 from apikeys.models import ApiKey
 from gallery.files import image_store
-from gallery.metadata import png_texts
 from gallery.models import Image
-from gallery.pictures import inspect
 from jobs import events, inputs, journal, wording
-from jobs.checksums import IMAGE, of_row
+from jobs.checksums import JOB, of_row
 from jobs.choices import FINAL, Outcome, Status
-from jobs.infotext import parse
 from jobs.models import Attempt, Batch, Epoch, Idempotency, Job, JobDependency, JobProgress
+from mobilesd.backups import orphans
 
 __all__ = ["Counts", "complete"]
-
-log = logging.getLogger(__name__)
 
 _AT_ONCE = 200
 
@@ -42,33 +35,45 @@ def _batched(things: Iterable[_Thing]) -> Iterator[list[_Thing]]:
 
 @dataclass
 class Counts:
-    """What came back."""
+    """What came back, and what did not; jobs by their ids."""
 
     jobs_again: int = 0
     jobs_changed: int = 0
     pictures_again: int = 0
     pictures_without_job: int = 0
     jobs_lost: list[str] = field(default_factory=list)
+    jobs_without_owner: list[str] = field(default_factory=list)
+    jobs_without_pictures: list[str] = field(default_factory=list)
     pictures_lost: int = 0
-    unreadable_lines: int = 0
+    pictures_unseen: int = 0
+    damaged_lines: int = 0
     to_run: int = 0
+
+    def lost(self, jobs: Sequence[UUID | None]) -> None:
+        """Count pictures without a file, by their jobs."""
+        self.pictures_lost += len(jobs)
+        named = {str(job) for job in jobs if job}
+        self.jobs_without_pictures = sorted(named.union(self.jobs_without_pictures))
 
 
 def complete(told: journal.Told) -> Counts:
     """Bring the database in use up to what the journal tells and the pictures show.
 
-    Jobs are told apart by their id: one that is there is changed only by what is newer, and one
-    with a stored picture is completed, never run again. May be run twice.
+    `told` has only what this database may lack. A job with stored pictures is completed, never run
+    again. May be run twice.
     """
-    counts = Counts(unreadable_lines=told.unreadable)
+    counts = Counts(damaged_lines=told.damaged)
     with journal.silent():
         _batches(told)
         made = _jobs(told, counts)
         _keys(told)
         _needs(told)
-        _images(told, counts)
         _states(told, counts, made)
-        _pictures_on_disk(counts)
+        Image.objects.filter(pk__in=list(told.images_gone)).delete()
+        _images(told, counts)
+        accounted = _results(told, counts)
+        _pictures_on_disk(told, counts, accounted)
+        _rows_without_files(counts)
         _new_life(told)
     counts.to_run = Job.objects.filter(status=Status.PENDING, deleted_at__isnull=True).count()
     return counts
@@ -100,13 +105,12 @@ class _Owners:
     """Who is in this database: a row may name somebody who came after the backup."""
 
     def __init__(self) -> None:
-        from django.contrib.auth import get_user_model
-
         self.users = set(get_user_model()._default_manager.values_list("pk", flat=True))
         self.keys = set(ApiKey.objects.values_list("prefix", flat=True))
         self.batches = set(Batch.objects.values_list("pk", flat=True))
 
     def known(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Leave out whom this database does not know."""
         for name, there in (
             ("owner_id", self.users),
             ("api_key_id", self.keys),
@@ -130,7 +134,7 @@ def _jobs(told: journal.Told, counts: Counts) -> set[UUID]:
     missing = {
         job_id: found
         for job_id, found in told.jobs.items()
-        if UUID(job_id) not in there and job_id not in told.gone and not found.get("deleted_at")
+        if UUID(job_id) not in there and not found.get("deleted_at")
     }
     for some in _batched(missing.items()):
         rows = []
@@ -138,7 +142,10 @@ def _jobs(told: journal.Told, counts: Counts) -> set[UUID]:
             if "generation_params" not in found or "app_type" not in found:
                 counts.jobs_lost.append(job_id)  # the line of its submission is unreadable
                 continue
-            rows.append(Job(**owners.known(_values(Job, found))))
+            row = Job(**owners.known(_values(Job, found)))
+            rows.append(row)
+            if (row.owner_id, row.api_key_id) != (found.get("owner_id"), found.get("api_key_id")):
+                counts.jobs_without_owner.append(job_id)
         with transaction.atomic():
             _insert(rows)
         made |= {row.pk for row in rows}
@@ -180,44 +187,21 @@ def _needs(told: journal.Told) -> None:
     )
 
 
-def _images(told: journal.Told, counts: Counts) -> None:
-    there = {(str(token), index) for token, index in Image.objects.values_list("attempt", "index")}
-    jobs = set(Job.objects.values_list("pk", flat=True))
-    rows = []
-    for place, found in told.images.items():
-        if place in there:
-            continue
-        row = Image(**_values(Image, found))
-        if not image_store().path(row.sha256).exists():
-            counts.pictures_lost += 1
-            continue
-        row.job_id = row.job_id if row.job_id in jobs else None
-        rows.append(row)
-    Image.objects.bulk_create(rows, batch_size=_AT_ONCE)
-    counts.pictures_again = len(rows)
-
-
 # --- How jobs ended -----------------------------------------------------------------------
 
 
-def _states(told: journal.Told, counts: Counts, made: set[UUID]) -> None:
-    """Change the jobs that went on after the backup, and complete those that have pictures."""
+def _states(told: journal.Told, counts: Counts, made: Collection[UUID]) -> None:
+    """Change the jobs that went on after the backup."""
     for some in _batched(told.jobs.items()):
         rows = Job.objects.in_bulk([UUID(job_id) for job_id, _ in some])
         for job_id, found in some:
             row = rows.get(UUID(job_id))
-            if row is not None and row.pk not in made and row.status != Status.COMPLETED:
-                counts.jobs_changed += _update(row, _values(Job, found))
-    with_pictures = Image.objects.results().filter(job__isnull=False).values("job")
-    for row in Job.objects.filter(pk__in=with_pictures).exclude(status=Status.COMPLETED):
-        if row.pk in made or str(row.pk) in told.jobs:
-            _completed(row)
+            if row is not None and row.pk not in made:
+                _update(row, _values(Job, found))
+                counts.jobs_changed += 1
 
 
-def _update(row: Job, values: dict[str, Any]) -> bool:
-    newer = values.get("updated_at")
-    if newer is None or newer <= row.updated_at:
-        return False
+def _update(row: Job, values: dict[str, Any]) -> None:
     for name in ("id", "owner_id", "api_key_id", "batch_id"):
         values.pop(name, None)
     if values.get("status") == Status.PENDING and row.status in FINAL:
@@ -227,9 +211,10 @@ def _update(row: Job, values: dict[str, Any]) -> bool:
     with transaction.atomic():
         Job.objects.filter(pk=row.pk).update(**values)
         row.refresh_from_db()
+        if "generation_params" in values:  # other inputs, which the collector must leave
+            inputs.reattach(row.pk, row.generation_params, ())
         _settle(row)
         wording.change(row)
-    return True
 
 
 def _completed(row: Job) -> None:
@@ -263,105 +248,105 @@ def _settle(row: Job) -> None:
     )
 
 
-# --- Pictures that no row knows -----------------------------------------------------------
+# --- Pictures -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Found:
-    path: Path
-    infotext: str
-    prompt: str
-    seed: str
+def _images(told: journal.Told, counts: Counts) -> None:
+    """Insert pictures that were told after their commit."""
+    there = {(str(token), index) for token, index in Image.objects.values_list("attempt", "index")}
+    missing = [found for place, found in told.images.items() if place not in there]
+    _insert_pictures(missing, told, counts)
 
 
-def _pictures_on_disk(counts: Counts) -> None:
-    """Give the pictures that no row names to the jobs that they belong to, by what they tell."""
-    known = set(Image.objects.values_list("sha256", flat=True))
-    lost = [found for found in _files() if found.path.name not in known]
-    by_order: dict[tuple[str, str], list[_Found]] = defaultdict(list)
-    for found in lost:
-        by_order[found.prompt, found.seed].append(found)
-    given: set[Path] = set()
-    for row in Job.objects.exclude(status__in=[Status.COMPLETED, Status.CANCELLED]).iterator():
-        own = _pictures_of(row, by_order, given)
-        if own:
-            with transaction.atomic():
-                _adopt(row, own)
-            _completed(row)
-            given |= {found.path for found in own}
-            counts.pictures_again += len(own)
-    rest = [found for found in lost if found.path not in given]
-    for some in _batched(rest):
-        rows = [row for row in (_row(found, None, uuid4(), 0) for found in some) if row]
-        Image.objects.bulk_create(rows)
-        counts.pictures_without_job += len(rows)
+def _insert_pictures(
+    found: Iterable[Mapping[str, Any]], told: journal.Told, counts: Counts
+) -> None:
+    users = set(get_user_model()._default_manager.values_list("pk", flat=True))
+    for some in _batched(found):
+        rows = [Image(**_values(Image, one)) for one in some if one["id"] not in told.images_gone]
+        jobs = Job.objects.in_bulk([row.job_id for row in rows if row.job_id])
+        for row in rows:
+            row.job = jobs.get(row.job_id) if row.job_id else None
+            # The next user would be given the number of one who is not known any more.
+            row.owner_id = row.owner_id if row.owner_id in users else None
+        lost = [row for row in rows if not image_store().path(row.sha256).exists()]
+        Image.objects.bulk_create([row for row in rows if row not in lost])
+        counts.pictures_again += len(rows) - len(lost)
+        counts.lost([row.job_id for row in lost])
 
 
-def _files() -> Iterator[_Found]:
-    for path in sorted(image_store().root.glob("??/" + "?" * 64)):
-        text = ""
-        try:
-            text = png_texts(path).by_keyword.get("parameters", "")
-            info = parse(text)
-        except (OSError, ValueError):
-            yield _Found(path, text, "", "")
+def _results(told: journal.Told, counts: Counts) -> set[str]:
+    """Store the results that count; return the names of the files that any result tells of.
+
+    A result was told before its commit. It counts if its attempt completed the job, or if the job
+    is neither ended nor asks for anything else: then it is completed by it, and not run again.
+    """
+    stored = set(Image.objects.values_list("attempt", flat=True))
+    accounted: set[str] = set()
+    for token, found in reversed(told.results.items()):  # the newest of a job first
+        images = found["images"]
+        accounted |= {image["sha256"] for image in images}
+        if UUID(token) in stored or not images:
             continue
-        seed = next((value for name, value in info.fields if name.casefold() == "seed"), "")
-        yield _Found(path, text, info.prompt.strip(), str(seed))
+        end = told.jobs.get(found["job"], {})
+        if (end.get("status"), end.get("attempt")) == (Status.COMPLETED, token):
+            _insert_pictures(images, told, counts)
+        elif (row := _waiting(found)) is not None and _all_there(images):
+            with transaction.atomic():
+                _insert_pictures(images, told, counts)
+                _completed(row)
+    return accounted
 
 
-def _pictures_of(
-    row: Job, by_order: Mapping[tuple[str, str], list[_Found]], given: Iterable[Path]
-) -> list[_Found]:
-    """Return all pictures of a job, one a seed; none if one of them is missing."""
-    seed = row.generation_params.get("seed")
-    if not isinstance(seed, int) or not row.prompt:
-        return []
-    own: list[_Found] = []
-    for number in range(row.images_wanted):
-        fitting = by_order.get((row.prompt.strip(), str(seed + number)), [])
-        free = [found for found in fitting if found.path not in given]
-        if not free:
-            return []
-        own.append(max(free, key=lambda found: found.path.stat().st_mtime))
-    return own
+def _waiting(result: Mapping[str, Any]) -> Job | None:
+    """Return the job of a result if it still waits for exactly this one."""
+    row = Job.objects.listed().filter(pk=result["job"]).exclude(status__in=FINAL).first()
+    return row if row is not None and of_row(row, JOB) == result["asked"] else None
 
 
-def _adopt(row: Job, own: list[_Found]) -> None:
-    attempt = Attempt.objects.open().filter(job=row).first()
-    token = attempt.token if attempt else uuid4()
-    rows = [_row(found, row, token, index) for index, found in enumerate(own)]
-    Image.objects.bulk_create([made for made in rows if made])
+def _all_there(images: Iterable[Mapping[str, Any]]) -> bool:
+    return all(image_store().path(image["sha256"]).exists() for image in images)
 
 
-def _row(found: _Found, row: Job | None, attempt: UUID, index: int) -> Image | None:
-    try:
-        content = found.path.read_bytes()
-        info = inspect(content)
-    except (OSError, ValueError) as error:
-        log.warning("recovery: %s is no picture: %s", found.path.name, error)
-        return None
-    made = Image(
-        sha256=found.path.name,
-        format=info.format,
-        width=info.width,
-        height=info.height,
-        bytes=len(content),
-        attempt=attempt,
-        index=index,
-        job=row,
-        owner_id=row.owner_id if row else None,
-        api_key_prefix=(row.api_key_id or "") if row else "",
-        server_alias=row.server_alias if row else "",
-        app_type=row.app_type if row else "",
-        infotext=found.infotext,
-        parameters=dict(row.generation_params) if row else {},
-        checkpoint=row.checkpoint if row else "",
-        seed=found.seed[:20],
-        created_at=datetime.fromtimestamp(found.path.stat().st_mtime, UTC),
-    )
-    made.checksum = of_row(made, IMAGE)
-    return made
+def _pictures_on_disk(told: journal.Told, counts: Counts, accounted: Collection[str]) -> None:
+    """Give the files that neither a row nor the journal tells of to the jobs that they show.
+
+    What the journal tells of and did not count is left to the collector, as it always is.
+    """
+    known = set(Image.objects.values_list("sha256", flat=True))
+    found = list(orphans.find(known.union(accounted)))
+    waiting = Job.objects.listed().exclude(status__in=FINAL)
+    ended = [job_id for job_id, end in told.jobs.items() if end.get("status") == Status.COMPLETED]
+    bare = Job.objects.listed().filter(pk__in=ended, images__isnull=True)
+    matched = orphans.match(found, [*waiting.iterator(), *bare])
+    for row, own in matched:
+        with transaction.atomic():
+            attempt = Attempt.objects.open().filter(job=row).first()
+            token = attempt.token if attempt else uuid4()
+            rows = [orphans.row_of(one, row, token, index) for index, one in enumerate(own)]
+            if None in rows:
+                continue
+            Image.objects.bulk_create([made for made in rows if made])
+            if row.status != Status.COMPLETED:
+                _completed(row)
+        counts.pictures_again += len(own)
+    taken = {one.path for _, own in matched for one in own}
+    for some in _batched(one for one in found if one.path not in taken):
+        rows = [orphans.row_of(one, None, uuid4(), 0) for one in some]
+        made = Image.objects.bulk_create([row for row in rows if row])
+        counts.pictures_without_job += len(made)
+
+
+def _rows_without_files(counts: Counts) -> None:
+    """Leave out the rows whose file is gone, unless all are: then their disk is not there."""
+    rows = Image.objects.values_list("pk", "sha256", "job").iterator()
+    gone = [(pk, job) for pk, sha256, job in rows if not image_store().path(sha256).exists()]
+    if len(gone) == Image.objects.count():
+        counts.pictures_unseen = len(gone)
+        return
+    for some in _batched(pk for pk, _ in gone):
+        Image.objects.filter(pk__in=some).delete()
+    counts.lost([job for _, job in gone])
 
 
 # --- The rest -----------------------------------------------------------------------------
@@ -373,14 +358,19 @@ def _new_life(told: journal.Told) -> None:
 
     OrmQ.objects.all().delete()  # kicks of another time
     Epoch.objects.update_or_create(pk=1, defaults={"value": uuid4()})
+    _go_on_behind("jobs_event", told.seen)
+    # Else the next user would get the number, and so the jobs, of one who came after the backup.
+    owners = [found.get("owner_id") or 0 for found in told.jobs.values()]
+    _go_on_behind(get_user_model()._meta.db_table, max(owners, default=0))
+
+
+def _go_on_behind(table: str, number: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'jobs_event'")
-        if cursor.fetchone():
-            cursor.execute(
-                "UPDATE sqlite_sequence SET seq = max(seq, %s) WHERE name = 'jobs_event'",
-                [told.seen],
-            )
-        else:
-            cursor.execute(
-                "INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs_event', %s)", [told.seen]
-            )
+        cursor.execute(
+            "UPDATE sqlite_sequence SET seq = max(seq, %s) WHERE name = %s", [number, table]
+        )
+        cursor.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT %s, %s"
+            " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = %s)",
+            [table, number, table],
+        )

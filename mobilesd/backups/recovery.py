@@ -1,15 +1,14 @@
 """The look at the database before anybody uses it, and its recovery when it is not whole.
 
-The order of the steps makes it safe to die at any of them: the new database is made beside the old
-one, which is set aside (never deleted) only when the new one is whole; journal and backups are only
-read. A start that finds no database where there is a backup or a journal does it again.
+It is safe to die at any step: the new database is made beside the old one and takes its place
+(`replacement`) only when it is whole; journal and backups are only read.
 """
 
 import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,19 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 
 from jobs import journal
 from mobilesd import sqlite
-from mobilesd.backups import damage, snapshots
+from mobilesd.backups import damage, replacement, snapshots
+from mobilesd.backups.reports import Report, reports
 
 __all__ = [
-    "Report",
+    "Say",
     "assess",
     "before_use",
-    "dismiss",
+    "go_on",
     "recover",
-    "reports",
-    "reports_folder",
-    "set_aside",
     "working_on",
 ]
 
@@ -40,74 +38,6 @@ log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 60.0
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was wrong, what the new database was made from, and what came back."""
-
-    at: str
-    trouble: str
-    base: str
-    set_aside: str
-    counts: dict[str, Any] = field(default_factory=dict)
-    name: str = ""
-    dismissed: bool = False
-
-    @property
-    def sentences(self) -> list[str]:
-        """Return the report in words."""
-        counts = self.counts
-        lost = len(counts["jobs_lost"])
-        told = [
-            f"The database was damaged ({self.trouble}) and was rebuilt from {self.base}.",
-            f"From the journal and the pictures on disk came back: {counts['jobs_again']} jobs,"
-            f" the state of {counts['jobs_changed']} more, {counts['pictures_again']} pictures.",
-            f"{counts['to_run']} jobs wait to be made.",
-        ]
-        if counts["pictures_without_job"]:
-            told.append(
-                f"{counts['pictures_without_job']} pictures on disk belong to no job that is"
-                " known; they are in the gallery without one."
-            )
-        if lost or counts["pictures_lost"]:
-            told.append(
-                f"Not found again: {lost} jobs whose line in the journal is unreadable,"
-                f" {counts['pictures_lost']} pictures whose file is gone."
-            )
-        if not self.base.startswith("the database itself"):
-            told.append(
-                "Changes of servers, keys, users, settings and the order of the queue since then"
-                " are not in the journal: look at them."
-            )
-        told.append(f"The old files are kept in {self.set_aside}.")
-        return told
-
-
-# --- Reports ------------------------------------------------------------------------------
-
-
-def reports_folder() -> Path:
-    """Return where the reports are."""
-    return Path(settings.DATA_DIR) / "recoveries"
-
-
-def reports() -> list[Report]:
-    """Return the reports of all recoveries, the newest first."""
-    found = []
-    for path in sorted(reports_folder().glob("*.json"), reverse=True):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            told["dismissed"] = path.name.endswith(".read.json")
-            found.append(Report(**{**told, "name": path.name.split(".")[0]}))
-    return found
-
-
-def dismiss(name: str) -> None:
-    """Show the notice of one recovery no more; its report stays."""
-    path = reports_folder() / f"{Path(name).name}.json"
-    with contextlib.suppress(OSError):
-        path.rename(path.with_name(f"{path.stem}.read.json"))
 
 
 # --- Looking ------------------------------------------------------------------------------
@@ -162,6 +92,24 @@ def before_use(say: Say) -> Report | None:
     return None
 
 
+def go_on(say: Say) -> replacement.Plan | None:
+    """Finish a restore or a recovery that was cut off; return what it was, or None.
+
+    Comes before anything else that touches the data. Raises InUse and OSError.
+    """
+    if replacement.begun() is None:
+        return None
+    if settings.EMBEDDED:
+        connections.close_all()
+    with damage.alone(_PATIENCE_SECONDS):
+        plan = replacement.finish()
+    say(f"{plan.what} had been cut off. It is finished; the old files are in {plan.set_aside}.")
+    for report in reports():
+        if report.set_aside == plan.set_aside:
+            _tell(report, say)
+    return plan
+
+
 # --- Recovering ---------------------------------------------------------------------------
 
 
@@ -181,63 +129,49 @@ def working_on(file: Path) -> Iterator[None]:
             names["NAME"] = own
 
 
-def _stamp() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-
-
-def set_aside(*paths: Path, stamp: str = "") -> Path:
-    """Move files out of the way, never to be deleted by us; return their new folder."""
-    folder = Path(settings.DATA_DIR) / "set-aside" / (stamp or _stamp())
-    number = 0
-    while folder.exists():
-        number += 1
-        folder = folder.with_name(f"{stamp or _stamp()}-{number}")
-    folder.mkdir(parents=True)
-    for path in paths:
-        if path.exists():
-            path.rename(folder / path.name)
-    return folder
-
-
-def database_files(file: Path) -> list[Path]:
-    """Return a SQLite database with what belongs to it."""
-    return [file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))]
-
-
 def recover(trouble: str, say: Say) -> Report:
     """Rebuild the database; call it with the database to ourselves. Raises OSError."""
     say(f"The database is damaged: {trouble}. It is being rebuilt; nothing is deleted.")
     log.critical("recovering the database: %s", trouble)
-    file, stamp = snapshots.database_file(), _stamp()
-    fresh = file.with_name("rebuilding.sqlite3")
-    for left in database_files(fresh):  # of a recovery that was cut off
-        left.unlink(missing_ok=True)
-    base = _base(file, fresh, say)
+    with replacement.work_folder() as work:
+        fresh = work / replacement.DATABASE
+        base = _base(snapshots.database_file(), fresh, say)
+        counts = _completed(fresh)
+        wrong = snapshots.check(fresh, whole=True)
+        if wrong:
+            raise OSError(0, f"The rebuilt database is not whole ({wrong}): is the disk all right?")
+        aside = replacement.new_aside()
+        report = Report(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            trouble=trouble,
+            base=base,
+            set_aside=str(aside),
+            counts=counts,
+        )
+        (work / replacement.REPORT).write_text(
+            json.dumps(asdict(report), indent=1, default=str), encoding="utf-8"
+        )
+        replacement.commit(work, "The recovery of the database", aside)
+        replacement.finish()
+    _tell(report, say)
+    return report
+
+
+def _completed(fresh: Path) -> dict[str, Any]:
+    """Bring the base up to what is known beside it; return what came back."""
     from mobilesd.backups import rebuilding  # its models can't be loaded before Django is
 
+    known = _newest_event(fresh) if fresh.exists() else -1
     with working_on(fresh):
-        call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
-        counts = rebuilding.complete(journal.read())
+        executor = MigrationExecutor(connections["default"])
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+        counts = rebuilding.complete(journal.read(after=known))
         with connections["default"].cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    wrong = snapshots.check(fresh, whole=True)
-    if wrong:
-        raise OSError(0, f"The rebuilt database is not whole ({wrong}): is the disk all right?")
-    folder = set_aside(*database_files(file), stamp=stamp)
-    for left in database_files(fresh)[1:]:
+    for left in replacement.database_files(fresh)[1:]:
         left.unlink(missing_ok=True)
-    fresh.replace(file)
-    snapshots.sync(file.parent)
-    report = Report(
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        trouble=trouble,
-        base=base,
-        set_aside=str(folder),
-        counts=asdict(counts),
-    )
-    _publish(report, stamp, say)
-    damage.note_file().unlink(missing_ok=True)
-    return report
+    return asdict(counts)
 
 
 def _base(file: Path, fresh: Path, say: Say) -> str:
@@ -260,12 +194,7 @@ def _base(file: Path, fresh: Path, say: Say) -> str:
     return "nothing: there is no good backup"
 
 
-def _publish(report: Report, stamp: str, say: Say) -> None:
-    folder = reports_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stamp}.json").write_text(
-        json.dumps(asdict(report), indent=1, default=str), encoding="utf-8"
-    )
+def _tell(report: Report, say: Say) -> None:
     for sentence in report.sentences:
         say(sentence)
         log.warning("recovery: %s", sentence)

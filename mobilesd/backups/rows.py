@@ -38,7 +38,7 @@ def mend() -> tuple[int, list[Damage]]:
     told = journal.read()
     for guarded, records in (
         (JOB, list(told.jobs.values())),
-        (IMAGE, list(told.images.values())),
+        (IMAGE, told.pictures),
     ):
         broken = list(damaged(file, guarded))
         if not broken:

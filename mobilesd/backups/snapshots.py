@@ -233,7 +233,9 @@ def shorten_journal() -> list[Path]:
         return []
     older = newest[-1].journal
     gone = []
-    for path in journal.files()[:-1]:  # the last one is being written
+    for path in journal.files():
+        if journal.may_be_written(path):
+            continue
         if older.get(path.name) == path.stat().st_size:
             path.unlink()
             gone.append(path)

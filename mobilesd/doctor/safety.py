@@ -9,7 +9,8 @@ from django.db import connections
 from jobs import journal
 from jobs.checksums import IMAGE, JOB, damaged
 from mobilesd import sqlite
-from mobilesd.backups import damage, dumps, recovery, rows, snapshots
+from mobilesd.backups import damage, dumps, recovery, replacement, rows, snapshots
+from mobilesd.backups.reports import reports
 from mobilesd.backups.tasks import look_at_rows
 from mobilesd.doctor.findings import Finding, fail, ok, warn
 
@@ -25,6 +26,14 @@ def look_at_safety() -> Iterator[Finding]:
             yield warn("No backups are made of PostgreSQL from here.", dumps.MISSING)
         return
     connections.close_all()
+    plan = replacement.begun()
+    if plan is not None:
+        yield fail(
+            f"{plan.what} was cut off.",
+            "Stop MobileSD, then run `manage.py doctor --repair`. The next `up` does the same.",
+            _recover,
+        )
+        return
     wrong = recovery.assess()
     if wrong:
         yield fail(
@@ -42,6 +51,7 @@ def look_at_safety() -> Iterator[Finding]:
 def _recover() -> str:
     said: list[str] = []
     try:
+        recovery.go_on(said.append)
         with damage.alone():
             trouble = recovery.assess()
             if trouble:
@@ -88,11 +98,22 @@ def _backups() -> Iterator[Finding]:
         yield warn(f"The newest backup is of {newest.at:%Y-%m-%d %H:%M} UTC.", todo, _take)
     else:
         yield ok(f"There are {len(snapshots.snapshots())} backups, the newest of {newest.at:%c}.")
+    yield from _journal()
+
+
+def _journal() -> Iterator[Finding]:
     told = journal.read()
-    if told.unreadable:
+    if told.cut_off:
+        yield ok(
+            f"{told.cut_off} lines of the journal were cut off by a crash. They were never"
+            " answered, or were written once more."
+        )
+    if told.damaged:
         yield warn(
-            f"{told.unreadable} lines of the journal were cut off by a crash.",
-            "They were never answered; nothing is to be done.",
+            f"{told.damaged} lines of the journal are not as they were written. If the database"
+            " were lost now, the jobs of these lines would be, unless a backup has them.",
+            "Two backups make them needless: they are made every hour. Look at the disk's health.",
+            _take,
         )
 
 
@@ -104,7 +125,7 @@ def _take() -> str:
 
 
 def _recoveries() -> Iterator[Finding]:
-    for report in recovery.reports():
+    for report in reports():
         if not report.dismissed:
             yield warn(
                 f"The database was recovered at {report.at}: {' '.join(report.sentences[1:])}",

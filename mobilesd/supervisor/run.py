@@ -64,6 +64,7 @@ class Supervisor:
         self._chores: Chores | None = None
         self._stop_by: float | None = None
         self._written: State | None = None
+        self._database = damage.FileWatch()
 
     # --- Messages from other threads -------------------------------------------------------
     def clusters(self) -> Mapping[str, Running]:
@@ -93,20 +94,22 @@ class Supervisor:
     def run(self) -> int:
         """Work until told to stop; return the exit code. No process is left in any case.
 
-        `damage.EXIT_CODE` asks for a start from the beginning: somebody met a damaged database.
+        `damage.EXIT_CODE` asks for a start from the beginning: somebody met a damaged database, or
+        a restore that was cut off was finished.
         """
         lifeline.adopt_orphans()
         self._listen_to_signals()
         try:
             prepared = self._prepare()
-            if prepared is None:
-                return 0 if self._stop_by is not None else 1
+            if isinstance(prepared, int):
+                return prepared
             self._begin(prepared)
             while self._stop_by is None:
                 self._take_messages()
                 self._tend()
+                self._database.look()
                 if damage.noted():
-                    self._say("The database is damaged. All processes are ended to recover it.")
+                    self._say("The database is damaged or gone. All processes end, to recover it.")
                     return damage.EXIT_CODE
         finally:
             self._end_all()
@@ -133,14 +136,17 @@ class Supervisor:
             while True:
                 self._inbox.get_nowait()()
 
-    def _prepare(self) -> Prepared | None:
+    def _prepare(self) -> Prepared | int:
+        """Return what was prepared, or the code to end with."""
         child = prepare_child(self.options, self.boot_id, self._say, self._child_ended)
         self._preparing = child
         while self._is_preparing:
             self._take_messages()
             if self._stop_by is not None:
-                return None
-        return Prepared.read(self.boot_id) if child.code == 0 else None
+                return 0
+        if child.code == 0:
+            return Prepared.read(self.boot_id)
+        return damage.EXIT_CODE if child.code == damage.EXIT_CODE else 1
 
     @property
     def _is_preparing(self) -> bool:

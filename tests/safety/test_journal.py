@@ -62,7 +62,7 @@ def test_a_torn_line_is_left_out_and_the_next_one_is_whole(world: World):
     journal._writer._torn = True  # as in a process that has just begun
     second = world.submit("second")
     told = journal.read()
-    assert told.unreadable == 1
+    assert (told.cut_off, told.damaged) == (1, 0)
     assert set(told.jobs) == {str(first), str(second)}
 
 
@@ -71,7 +71,7 @@ def test_a_line_whose_content_has_turned_is_left_out(world: World):
     file = journal.files()[-1]
     file.write_bytes(file.read_bytes().replace(b"unmistakable", b"unmistakabla"))
     told = journal.read()
-    assert told.unreadable == 1
+    assert (told.cut_off, told.damaged) == (0, 1)
     assert told.jobs == {}
 
 
@@ -100,7 +100,7 @@ def test_the_latest_state_wins(world: World):
     world.complete(job_id)
     told = journal.read()
     assert told.jobs[str(job_id)]["status"] == "completed"
-    assert len(told.images) == 1
+    assert len(told.pictures) == 1
 
 
 def test_threads_tell_all_of_their_jobs(world: World):

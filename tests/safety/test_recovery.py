@@ -3,11 +3,15 @@
 import shutil
 
 import pytest
+from django.urls import reverse
 
+from apikeys.actors import Actor
 from gallery.files import image_store
 from gallery.models import Image
 from jobs import events, journal
 from jobs.models import Idempotency, Job
+from mobilesd.backups import reports
+from tests import factories
 from tests.safety.world import A_DAY, World, a_day, picture
 
 
@@ -189,3 +193,18 @@ def test_event_ids_go_on_where_they_were(world: World):
     world.submit("three")
     [(newest,)] = world.sql("SELECT max(id) FROM jobs_event")
     assert newest > last
+
+
+def test_the_storage_page_tells_what_came_back_and_links_the_jobs(world: World, client):
+    late = factories.user()
+    job_id = world.submit("of somebody new", actor=Actor(user_id=late.pk))
+    world.lose()
+    client.force_login(factories.staff())
+    page = reverse("storage")
+    text = client.get(page).text
+    assert "was rebuilt from the backup of" in text
+    assert "came back: 1 job, the state of 0 more" in text
+    assert f'href="{reverse("job", args=[job_id])}"' in text
+    [report] = reports.reports()
+    assert client.post(reverse("recovery-dismiss", args=[report.name])).status_code == 302
+    assert "was rebuilt from the backup of" not in client.get(page).text

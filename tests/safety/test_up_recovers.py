@@ -2,10 +2,12 @@
 
 import contextlib
 import re
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.processes.installation import Installation, eventually
@@ -51,6 +53,28 @@ def test_a_database_that_is_damaged_under_way_comes_back_with_its_jobs(tmp_path:
         assert started.up.poll() is None, "it is the same `up`"
         warnings = requests.get(f"{started.url}/healthz", timeout=5).json()["warnings"]
         assert re.search("was rebuilt from the backup of", warnings[0])
+
+
+@pytest.mark.parametrize("harm", ["deleted", "replaced"])
+def test_a_database_whose_file_is_gone_under_way_comes_back_with_its_jobs(
+    tmp_path: Path, harm: str
+):
+    """Nobody meets an error: the processes still have the deleted file open."""
+    with Installation(tmp_path / "data") as started:
+        first = started.submit()
+        backed_up(started)
+        old = next((started.data_dir / "backups").glob("*.sqlite3"))
+        later = started.submit()
+        file = started.data_dir / "mobilesd.sqlite3"
+        if harm == "deleted":
+            file.unlink()
+        else:
+            shutil.copy(old, tmp_path / "old").rename(file)
+        eventually(lambda: started.logs.count("MobileSD is ready") == 2, 90, "a second start")
+        assert {started.job(job)["status"] for job in (first, later)} == {"pending"}
+        assert started.up is not None
+        assert started.up.poll() is None, "it is the same `up`"
+        assert ("was rebuilt from" in started.logs) or harm == "replaced"
 
 
 def test_a_database_that_is_gone_is_no_empty_installation(tmp_path: Path):

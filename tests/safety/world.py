@@ -5,37 +5,61 @@ import io
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 from uuid import UUID, uuid4
 
 from django.db import connections, transaction
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from apikeys.actors import SYSTEM
+from apikeys.actors import SYSTEM, Actor
 from dispatch.dispatchers.base import Answer, Picture
 from dispatch.lanes import store
 from jobs import services, transitions
 from jobs.models import Attempt, Job
 from jobs.services.orders import Order
-from mobilesd.backups import damage, recovery, snapshots
+from mobilesd.backups import damage, recovery, replacement, snapshots
+from mobilesd.backups.reports import Report
 
-__all__ = ["A_DAY", "World", "a_day", "picture"]
+__all__ = ["A_DAY", "Killed", "World", "a_day", "answer", "picture"]
 
 
-def picture(job: Job, number: int = 0) -> bytes:
-    """Return a PNG file with the infotext of a job, as a server makes it."""
+def picture(job: Job, number: int = 0, mark: int = 0, **told: object) -> bytes:
+    """Return a PNG file with the infotext of a job, as a server makes it.
+
+    `told`: fields that are otherwise; `mark` makes other bytes of it.
+    """
     params = job.generation_params
-    seed = params["seed"] + number
-    text = (
-        f"{params['positive_prompt']}\n"
-        f"Steps: 4, Sampler: Euler, CFG scale: 7, Seed: {seed}, Size: 8x8, Version: f2"
-    )
+    fields = {
+        "Steps": params["steps"],
+        "Sampler": params.get("sampler_name", "Euler"),
+        "CFG scale": params.get("cfg_scale", 7),
+        "Seed": params["seed"] + number,
+        "Size": f"{params['width']}x{params['height']}",
+        "Model hash": "0123456789",
+        "Model": (job.checkpoint or "loaded").partition(".")[0],
+        **told,
+    }
+    line = ", ".join(f"{name}: {value}" for name, value in fields.items())
     note = PngInfo()
-    note.add_text("parameters", text)
+    note.add_text("parameters", f"{params['positive_prompt']}\n{line}")
     stream = io.BytesIO()
-    color = (seed % 256, hash(text) % 256, number)
+    color = (number % 256, mark, len(line) % 256)
     PillowImage.new("RGB", (8, 8), color).save(stream, "PNG", pnginfo=note)
     return stream.getvalue()
+
+
+def answer(job: Job) -> Answer:
+    """Return what a server answers for a job."""
+    pictures = [
+        Picture(data=picture(job, number), infotext="told by the server", seed=7 + number)
+        for number in range(job.images_wanted)
+    ]
+    return Answer(pictures=pictures, generation_info={})
+
+
+class Killed(BaseException):
+    """The process is gone at this point."""
 
 
 class World:
@@ -47,10 +71,12 @@ class World:
         self.said: list[str] = []
 
     # --- What happens before ----------------------------------------------------------------
-    def submit(self, prompt: str = "a boat", key: str = "", **params: object) -> UUID:
+    def submit(
+        self, prompt: str = "a boat", key: str = "", actor: Actor = SYSTEM, **params: object
+    ) -> UUID:
         asked = {"positive_prompt": prompt, "width": 64, "height": 64, "steps": 4, "seed": 7}
         order = Order(generation_params={**asked, **params}, idempotency_key=key)
-        made = services.submit(order, SYSTEM)
+        made = services.submit(order, actor)
         assert made.job is not None
         return made.job.pk
 
@@ -62,12 +88,17 @@ class World:
 
     def complete(self, job_id: UUID) -> None:
         attempt = self.run(job_id)
-        pictures = [
-            Picture(data=picture(attempt.job, number), infotext="told by the server", seed=7)
-            for number in range(attempt.job.images_wanted)
-        ]
-        answer = Answer(pictures=pictures, generation_info={})
-        assert store.complete(attempt.token, store.write_files(answer)) is not None
+        assert store.complete(attempt.token, store.write_files(answer(attempt.job))) is not None
+
+    def die_while_storing(self, attempt: Attempt) -> None:
+        """Die after the files and what the journal is told before the commit."""
+        stored = store.write_files(answer(attempt.job))
+        with mock.patch.object(store.transitions, "complete", side_effect=Killed):
+            try:
+                store.complete(attempt.token, stored)
+            except Killed:
+                return
+        raise AssertionError("it did not get there")
 
     def cancel(self, job_id: UUID) -> None:
         with transaction.atomic():
@@ -92,7 +123,7 @@ class World:
             path.write_bytes(content)
 
     def files(self) -> Sequence[Path]:
-        return recovery.database_files(self.file)
+        return replacement.database_files(self.file)
 
     def flip(self, offset: int) -> None:
         with self.file.open("r+b") as stream:
@@ -102,8 +133,17 @@ class World:
             stream.write(bytes([byte ^ 0xFF]))
 
     # --- The next start ---------------------------------------------------------------------
-    def start(self) -> recovery.Report | None:
+    def lose(self) -> Report:
+        """Delete the database, and start."""
+        self.close()
+        self.file.unlink()
+        report = self.start()
+        assert report is not None
+        return report
+
+    def start(self) -> Report | None:
         """Do what `up` does before any process starts."""
+        recovery.go_on(self.said.append)
         return recovery.before_use(self.said.append)
 
     def states(self) -> dict[str, str]:

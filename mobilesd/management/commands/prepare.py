@@ -13,8 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.urls import reverse
 
 from dispatch.models import Server
-from mobilesd.backups import recovery
-from mobilesd.backups.damage import InUse
+from mobilesd.backups import damage, recovery, replacement
 from mobilesd.supervisor import demo
 from mobilesd.supervisor.preparation import FIRST_RUN_TOKEN, Prepared, alone, collect_static
 
@@ -31,6 +30,10 @@ class Command(BaseCommand):
         try:
             with alone():
                 # Before anything of this process opens the database.
+                plan = recovery.go_on(self.stdout.write)
+                if plan is not None and plan.new_key:
+                    # This process and its parent have the old key: everything starts over.
+                    raise SystemExit(damage.EXIT_CODE)
                 recovery.before_use(self.stdout.write)
                 self._migrate()
                 self._report(run_checks(tags=[Tags.database], databases=["default"]))
@@ -38,9 +41,10 @@ class Command(BaseCommand):
             prepared = self._prepared(options["demo"])
             if settings.BOOT_ID:
                 prepared.write(settings.BOOT_ID)
-        except InUse:
+        except damage.InUse:
+            what = "A restore was cut off" if replacement.begun() else "The database is damaged"
             raise CommandError(
-                "The database is damaged, and another process still has it open. End all"
+                f"{what}, and another process still has the database open. End all"
                 " processes that use this data folder, then start again."
             ) from None
         except DatabaseError as error:

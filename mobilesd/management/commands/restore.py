@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.template.defaultfilters import filesizeformat
 
-from mobilesd.backups import archive, dumps
+from mobilesd.backups import archive, dumps, recovery, restoring
 from mobilesd.backups.damage import InUse
 from mobilesd.supervisor.locks import owner_of
 from mobilesd.supervisor.state import ROLES, lock_file
@@ -30,11 +30,17 @@ class Command(BaseCommand):
                 self._tell(archive.inspect(options["file"]))
                 return
             self._refuse_while_running()
-            aside = archive.restore(options["file"], self.stdout.write)
+            recovery.go_on(self.stdout.write)
+            aside = restoring.restore(options["file"], self.stdout.write)
         except InUse:
             raise CommandError("Another process still uses the database. Stop it first.") from None
         except archive.NotAnArchive as error:
             raise CommandError(f"{options['file']} can't be restored. {error}") from error
+        except restoring.CutOff as error:
+            raise CommandError(
+                f"The backup is unpacked and counts, but could not be put in place: {error}."
+                " Correct that; the next `manage.py up` finishes it."
+            ) from error
         except subprocess.SubprocessError as error:
             raise CommandError(f"pg_restore failed: {error}") from error
         except OSError as error:
