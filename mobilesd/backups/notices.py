@@ -55,5 +55,5 @@ def _failed_backups() -> list[Notice]:
         why = failure_file().read_text(encoding="utf-8", errors="replace")
     except OSError:  # there is none, which is how it should be
         return []
-    sentence = f"No backup can be made since {in_words(since, timezone.now())}"
+    sentence = f"No backup could be made since {in_words(since, timezone.now())}"
     return [Notice(f"{sentence}: {why.rstrip('.')}." if why else f"{sentence}.", for_staff=True)]
