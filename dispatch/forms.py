@@ -302,6 +302,8 @@ def _in_words(sentence: str, path: str, name: str) -> str:
     """Let a sentence begin with the field's label instead of the parameter's name."""
     if not name:
         return sentence
+    if sentence.startswith("names "):  # without its field, as a path of it says already
+        return f"{LABELS[name]} {sentence}"
     short = path.removeprefix("generation_params.")
     starts: Sequence[str] = (path, short, short.partition(".")[0])
     for start in starts:
