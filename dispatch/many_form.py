@@ -61,10 +61,13 @@ class ManyForm:
             {"mode": self.values["mode"] or "product", "fields": self._lists()}
         )
         run_first = self.values["run_first"]
+        seeds = self.values["seed_variation"] or SeedVariation.INCREMENTAL
+        if seeds == SeedVariation.RANDOM:  # the one that is typed is plainly not meant
+            order = replace(order, generation_params={**order.generation_params, "seed": -1})
         bulk = BulkOrder(
             order=order,
             quantity=_whole("bulk_quantity", self.values["quantity"] or "1"),
-            seed_variation=self.values["seed_variation"] or SeedVariation.INCREMENTAL,
+            seed_variation=seeds,
             variations=variations,
             checkpoints_in=self.values["folder"] or None,
             expand_alternatives=self.alternatives,

@@ -1,6 +1,7 @@
 """Many jobs of one order, and when they run, in a browser on a phone."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -64,6 +65,8 @@ def test_the_number_of_jobs_follows_what_is_typed_and_leads_to_the_card(page):
     expect(page.locator("#many-told")).to_have_text("6 jobs")
     page.get_by_role("button", name="One picture more").click()
     expect(page.locator("#many-count")).to_have_text("6 jobs, 12 pictures.")
+    page.get_by_role("button", name="One picture more").click()
+    expect(page.locator("#many-count")).to_have_text("6 jobs, 18 pictures.")
     page.get_by_label("Run first").fill("2")
     expect(page.locator("#many-count")).to_contain_text("4 of them wait for your nod.")
     page.get_by_label("Name of the batch").fill("tries")
@@ -151,6 +154,16 @@ def test_denoising_is_listed_only_with_a_picture_to_start_from(page):
     page.get_by_role("button", name="Start without a picture").click()
     expect(page.locator("#send")).to_have_text("Make it")
     expect(page.locator("#many_denoising")).to_be_hidden()
+
+
+def test_counting_does_not_send_the_picture(page):
+    picture = {"name": "secret.png", "mimeType": "image/png", "buffer": factories.png(64, 64)}
+    page.locator("#init-file").set_input_files(picture)
+    _open(page, "many")
+    with page.expect_request("**/new/count") as counted:
+        page.get_by_label("How many of each").fill("3")
+    assert b"a lighthouse" in counted.value.post_data_buffer
+    assert b"secret.png" not in counted.value.post_data_buffer
 
 
 def test_many_is_not_kept_for_the_next_visit(page):
@@ -256,8 +269,43 @@ def test_a_waiting_job_gets_loras_a_picture_and_a_job_to_wait_for(site):
     assert job.kind == "txt2img"
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+LOOKS = [
+    pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"]),
+    pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"]),
+]
+
+
+def _looks(page, size):
+    scripts = Path(__file__).parent
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    for name in ("small_targets", "poor_contrast", "nameless"):
+        assert page.evaluate((scripts / f"{name}.js").read_text()) == [], name
+
+
+@LOOKS[0]
+@LOOKS[1]
+def test_filled_parts_and_their_sheets_can_be_read_and_touched(site, size, dark):
+    prompt = "a castle " * 30 + "Donaudampfschifffahrtsgesellschaftskapitän" * 3
+    factories.job(owner=_anna(), generation_params={"positive_prompt": prompt})
+    page = site.page_at(size, dark=dark, user="anna")
+    page.goto("/new")
+    page.get_by_label("Prompt", exact=True).fill("a {red|blue} house")
+    _open(page, "many")
+    page.locator("#many_steps").fill("20, lots")
+    expect(page.locator("#many-count")).to_contain_text("Steps must be")
+    _open(page, "when")
+    page.get_by_role("button", name="Wait for a job").click()
+    expect(page.locator("#job-choices button")).to_have_count(1)
+    _looks(page, size)
+    page.locator("#job-choices button").click()
+    _looks(page, size)
+    page.get_by_role("button", name="Checkpoints The one above").click()
+    page.locator("#many_checkpoint-sheet").get_by_label("dreamy").check()
+    _looks(page, size)
+
+
+@LOOKS[0]
+@LOOKS[1]
 def test_nothing_jumps_when_a_number_comes_in(site, size, dark):
     page = site.page_at(size, dark=dark, user="anna")
     page.goto("/new")

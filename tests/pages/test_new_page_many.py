@@ -79,6 +79,12 @@ def test_seeds_differ_as_was_chosen(browser, variation, holds):
     assert holds(_made("seed"))
 
 
+def test_drawn_seeds_need_no_warning_of_the_one_above(browser):
+    _send(browser, quantity="2", seed="7", seed_variation="random")
+    assert "is not used" not in browser.get("/").text
+    assert Job.objects.first().warnings == []
+
+
 def test_each_chosen_checkpoint_makes_a_job(browser):
     _send(browser, many_checkpoint=list(CHECKPOINTS[:2]), checkpoint=CHECKPOINTS[2])
     assert _made("checkpoint_name") == list(CHECKPOINTS[:2])
