@@ -11,7 +11,14 @@ from jobs.services.batches import (
     find_batch,
     nod,
 )
-from jobs.services.bulk import BatchSubmission, BulkOrder, expanded, submit_bulk
+from jobs.services.bulk import (
+    BatchSubmission,
+    BulkOrder,
+    BulkSize,
+    expanded,
+    size_of,
+    submit_bulk,
+)
 from jobs.services.cancelling import Taken, cancel_all, cancel_many, clear_finished
 from jobs.services.chains import also_taken, failed_with, retry_dependents, retry_together
 from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry
@@ -26,6 +33,7 @@ __all__ = [
     "BatchStanding",
     "BatchSubmission",
     "BulkOrder",
+    "BulkSize",
     "Changed",
     "Goal",
     "Moved",
@@ -57,6 +65,7 @@ __all__ = [
     "retry",
     "retry_dependents",
     "retry_together",
+    "size_of",
     "submit",
     "submit_bulk",
 ]
