@@ -24,6 +24,7 @@ from jobs.checksums import IMAGE, of_row
 from jobs.choices import FINAL, Outcome, Status
 from jobs.infotext import parse
 from jobs.models import Attempt, Batch, Epoch, Idempotency, Job, JobDependency, JobProgress
+from jobs.readiness import note_blocked
 
 __all__ = ["Counts", "complete"]
 
@@ -173,11 +174,9 @@ def _keys(told: journal.Told) -> None:
 def _needs(told: journal.Told) -> None:
     jobs = set(Job.objects.values_list("pk", flat=True))
     rows = [JobDependency(**{**_values(JobDependency, n), "id": None}) for n in told.needs]
-    JobDependency.objects.bulk_create(
-        [row for row in rows if row.job_id in jobs and row.parent_id in jobs],
-        ignore_conflicts=True,
-        batch_size=_AT_ONCE,
-    )
+    known = [row for row in rows if row.job_id in jobs and row.parent_id in jobs]
+    JobDependency.objects.bulk_create(known, ignore_conflicts=True, batch_size=_AT_ONCE)
+    note_blocked(list({row.job_id for row in known}))
 
 
 def _images(told: journal.Told, counts: Counts) -> None:

@@ -20,7 +20,7 @@ def buttons(reason):
 
 def test_an_offline_server_can_be_tested():
     reason = why_waiting(candidate(), [state(healthy=False, offline_for=250.0)])
-    assert reason.message == "a is offline since 4 min. It does not answer."
+    assert reason.message == "a has been offline for 4 min. It does not answer."
     assert buttons(reason) == [("test_server", "a")]
 
 
@@ -114,7 +114,7 @@ def test_the_rows_give_health_loras_and_waking():
         health=Health.OFFLINE, health_since=timezone.now() - timedelta(minutes=5)
     )
     job = factories.job()
-    assert "since 5 min" in reasons([job])[job.pk].message
+    assert "has been offline for 5 min" in reasons([job])[job.pk].message
     server.health, server.yields_since, server.yield_text = (
         Health.HEALTHY,
         timezone.now(),
