@@ -209,13 +209,14 @@ def heads(
         extra.update(names)
         return ", ".join(f"%({name})s" for name in names)
 
-    only = _NOT_IN.format(marks=marks(without)) if without else ""
+    which = [_NOT_IN.format(marks=marks(without))] if without else []
     if checkpoint:
-        only += _EQUAL
+        which.append(_EQUAL)
         extra["checkpoint"] = checkpoint
     for some in better:
         but = _BUT.format(marks=marks(some.but)) if some.but else ""
-        only += _BETTER.format(loras=marks(some.loras), but=but)
+        which.append(_BETTER.format(loras=marks(some.loras), but=but))
+    only = " ".join(which)
     for target in ("", alias):
         values = _values(level, app_type, target) | extra
         owners = _owners(level, only, values)

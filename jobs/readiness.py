@@ -8,9 +8,10 @@ others too early is stepped over. One that was forgotten is found by the sweep (
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from jobs import transitions
 from jobs.choices import Status
@@ -19,6 +20,15 @@ from jobs.querysets import waits_for_others
 
 __all__ = ["begin_due", "note_blocked", "unblock", "unblock_left"]
 
+# The literals are what lets a planner see that the partial indexes fit.
+_COME = """
+    SELECT id FROM jobs_job WHERE status = 'pending' AND deleted_at IS NULL
+    AND put_off_until IS NOT NULL AND put_off_until <= %s ORDER BY put_off_until LIMIT %s
+"""
+_BLOCKED = """
+    SELECT id FROM jobs_job WHERE status = 'pending' AND deleted_at IS NULL
+    AND blocked AND id > %s ORDER BY id LIMIT %s
+"""
 # Rows of one transaction: a lane that waits for the write lock must not look dead.
 _AT_ONCE = 500
 # Jobs that one sweep looks at.
@@ -32,13 +42,13 @@ def begin_due(now: datetime) -> int:
     the ones that are found first would start first, not the ones that stand first.
     """
     begun = 0
-    come = Job.objects.filter(
-        status=Status.PENDING, deleted_at__isnull=True, put_off_until__lte=now
-    )
-    while ids := list(come.order_by("put_off_until").values_list("pk", flat=True)[:_AT_ONCE]):
+    at = Job._meta.get_field("put_off_until").get_db_prep_value(now, connection)
+    while ids := _ids(_COME, at, _AT_ONCE):
         with transaction.atomic():
             hold_queue()
-            begun += come.filter(pk__in=_locked(ids)).update(put_off_until=None)
+            begun += Job.objects.filter(
+                pk__in=_locked(ids), put_off_until__lte=now, status=Status.PENDING
+            ).update(put_off_until=None)
     return begun
 
 
@@ -70,15 +80,19 @@ def unblock_left(after: UUID | None) -> UUID | None:
 
     `after` is what the last call returned: None when all have been looked at, or to begin anew.
     """
-    waiting = Job.objects.filter(status=Status.PENDING, deleted_at__isnull=True, blocked=True)
-    if after is not None:
-        waiting = waiting.filter(pk__gt=after)
-    ids = list(waiting.order_by("pk").values_list("pk", flat=True)[:_SWEPT])
+    first = Job._meta.pk.get_db_prep_value(after or UUID(int=0), connection)
+    ids = _ids(_BLOCKED, first, _SWEPT)
     for some in _parts(ids):
         left = Job.objects.filter(pk__in=some).exclude(waits_for_others())
         if free := list(left.values_list("pk", flat=True)):
             _free(free)
     return ids[-1] if len(ids) == _SWEPT else None
+
+
+def _ids(statement: str, *values: Any) -> list[UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return [Job._meta.pk.to_python(row[0]) for row in cursor.fetchall()]
 
 
 def _free(job_ids: Sequence[UUID]) -> int:

@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="job",
             index=models.Index(
-                fields=["put_off_until"],
+                fields=["status", "put_off_until"],
                 name="job_put_off",
                 condition=_WAITS & models.Q(put_off_until__isnull=False),
             ),
@@ -102,7 +102,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="job",
             index=models.Index(
-                fields=["id"], name="job_blocked", condition=_WAITS & models.Q(blocked=True)
+                fields=["status", "id"],
+                name="job_blocked",
+                condition=_WAITS & models.Q(blocked=True),
             ),
         ),
     ]

@@ -158,11 +158,13 @@ class Job(models.Model):
             ),
             # What is to be put into those above when its time has come, or was forgotten.
             models.Index(
-                fields=["put_off_until"],
+                fields=["status", "put_off_until"],
                 name="job_put_off",
                 condition=_WAITS & Q(put_off_until__isnull=False),
             ),
-            models.Index(fields=["id"], name="job_blocked", condition=_WAITS & Q(blocked=True)),
+            models.Index(
+                fields=["status", "id"], name="job_blocked", condition=_WAITS & Q(blocked=True)
+            ),
             # The lists. Partial, so that a count needs the index alone and no row.
             models.Index(fields=["created_at", "id"], name="job_created", condition=_LISTED),
             # What ends an index below lets a second condition be counted without reading rows.
