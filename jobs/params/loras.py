@@ -16,28 +16,35 @@ def loras_in_prompt(prompt: str) -> list[str]:
 
 
 def loras_of(params: Mapping[str, Any]) -> list[str]:
-    """Return the names of the LoRAs in the prompts and in `loras`, as written, each once."""
+    """Return the names of the LoRAs in the prompts and in `loras`, as written, each once.
+
+    Whatever their case, they mean the same.
+    """
     if params.get("disable_extra_networks"):
         return []
     named = [name for key in _PROMPTS for name in loras_in_prompt(str(params.get(key) or ""))]
     named += [_name_of(row) for row in _rows(params)]
-    return list(dict.fromkeys(name for name in named if name))
+    found: dict[str, str] = {}
+    for name in filter(None, named):
+        found.setdefault(name.lower(), name)
+    return list(found.values())
 
 
 def without_loras(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the parameters that change when these LoRAs are left out; None: it is removed."""
-    unwanted = set(names)
+    unwanted = {name.lower() for name in names}
     changes: dict[str, Any] = {}
     for key in _PROMPTS:
         prompt = str(params.get(key) or "")
-        if unwanted & set(loras_in_prompt(prompt)):
-            changes[key] = _LORA.sub(
-                lambda tag: "" if tag.group(1).strip() in unwanted else tag.group(0), prompt
-            ).strip()
+        kept = _LORA.sub(
+            lambda tag: "" if tag.group(1).strip().lower() in unwanted else tag.group(0), prompt
+        )
+        if kept != prompt:
+            changes[key] = kept.strip()
     rows = _rows(params)
-    kept = [row for row in rows if _name_of(row) not in unwanted]
-    if len(kept) < len(rows):
-        changes["loras"] = kept or None
+    left = [row for row in rows if _name_of(row).lower() not in unwanted]
+    if len(left) < len(rows):
+        changes["loras"] = left or None
     return changes
 
 

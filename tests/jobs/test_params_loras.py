@@ -25,7 +25,7 @@ def test_those_of_the_list_and_of_the_second_pass_count_once_each():
     params = {
         "positive_prompt": "a <lora:one:1>",
         "hr_prompt": "b <lora:two:1>",
-        "loras": [{"name": "one"}, {"name": "styles/three.safetensors", "weight": 0.5}, "odd", {}],
+        "loras": [{"name": "One"}, {"name": "styles/three.safetensors", "weight": 0.5}, "odd", {}],
     }
     assert loras_of(params) == ["one", "two", "styles/three.safetensors"]
     assert loras_of(params | {"disable_extra_networks": True}) == []
@@ -36,7 +36,7 @@ def test_they_are_taken_out_wherever_they_are_named():
     params = {
         "positive_prompt": "a <lora:one:1> cat <lora:two:1>",
         "hr_prompt": "b",
-        "loras": [{"name": "one"}, {"name": "three"}],
+        "loras": [{"name": "One"}, {"name": "three"}],
     }
     changes = without_loras(params, ["one"])
     assert changes == {"positive_prompt": "a  cat <lora:two:1>", "loras": [{"name": "three"}]}
