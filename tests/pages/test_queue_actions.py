@@ -294,7 +294,7 @@ def _with_a_lora_that_is_on_b(member):
 
 def test_a_job_that_waits_for_a_lora_can_run_without_it(browser, member):
     job = _with_a_lora_that_is_on_b(member)
-    page = browser.get("/queue/").content.decode()
+    page = browser.get("/").content.decode()
     assert "a lacks the LoRA" in page
     for label in ("Use b", "Change the job", "Run without it"):
         assert label in page
@@ -306,7 +306,7 @@ def test_a_job_that_waits_for_a_lora_can_run_without_it(browser, member):
     assert job.generation_params["positive_prompt"] == "a cat  at sea"
     assert "loras" not in job.generation_params
     assert job.loras == ""
-    assert "lacks" not in browser.get("/queue/").content.decode()
+    assert "lacks" not in browser.get("/").content.decode()
 
 
 def test_nobody_takes_loras_out_of_the_job_of_another(browser):

@@ -141,6 +141,15 @@ def test_a_job_behind_many_with_a_lora_that_this_server_lacks_is_seen():
 
 
 @pytest.mark.django_db
+def test_more_sets_of_loras_than_are_looked_for_are_left_to_others_all_the_same(monkeypatch):
+    first = having(factories.server("a"))
+    having(factories.server("b"), "film")
+    with_lora("film")
+    monkeypatch.setattr(heads, "waiting_loras", lambda *_: set())
+    assert not has_work(first), "else the sweep would start a lane for it again and again"
+
+
+@pytest.mark.django_db
 def test_the_reason_of_a_row_is_that_of_the_choice():
     having(factories.server("a"))
     having(factories.server("b"), "film")
