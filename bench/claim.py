@@ -36,13 +36,14 @@ INSERT INTO jobs_job (
     id, status, app_type, kind, generation_params, warnings, target_server_alias, server_alias,
     avoid_servers, priority, position, lane_class, owner_id, source_info, checkpoint,
     images_wanted, attempts_made, max_attempts, error_code, error_message, error_hint,
-    created_at, updated_at, held, not_before, memory_step, request_id, checksum
+    created_at, updated_at, held, not_before, put_off_until, retry_at, blocked, loras, memory_step,
+    request_id, checksum
 )
 SELECT lower(hex(randomblob(16))), 'pending', 'forge', 'txt2img',
     '{"positive_prompt": "a lighthouse", "width": 512, "height": 512, "steps": 4, "seed": 1}',
     '[]', %(target)s, '', '[]', 5, %(position)s + n, 'interactive', %(owner)s, '',
     'model' || (n %% %(models)s), 1, 0, 3, '', '', '', %(now)s, %(now)s, %(held)s, %(not_before)s,
-    0, '', ''
+    COALESCE(%(not_before)s, %(retry_at)s), %(retry_at)s, %(blocked)s, %(loras)s, 0, '', ''
 FROM numbers
 """
 
@@ -51,7 +52,8 @@ def fill(count: int, **changes: Any) -> None:
     """Queue so many jobs of one owner."""
     now = timezone.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     values: dict[str, Any] = {"count": count, "target": "", "position": 0, "owner": None}
-    values |= {"models": 5, "now": now, "held": 0, "not_before": None} | changes
+    values |= {"models": 5, "now": now, "held": 0, "not_before": None}
+    values |= {"retry_at": None, "blocked": 0, "loras": ""} | changes
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_JOBS, values)
 
@@ -98,7 +100,7 @@ def scenes(count: int) -> dict[str, Callable[[dict[str, int]], None]]:
 
         fill(1, owner=owners["a"], not_before=future)
         parent = Job.objects.get()
-        fill(count, owner=owners["a"], position=10)
+        fill(count, owner=owners["a"], position=10, blocked=1)
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO jobs_jobdependency (job_id, parent_id, on_failure)"
@@ -120,7 +122,9 @@ def scenes(count: int) -> dict[str, Callable[[dict[str, int]], None]]:
         "500 models, none of them here but one": ahead(models=500),
         "before it: held": ahead(held=1),
         "before it: not before tomorrow": ahead(not_before=future),
+        "before it: tried again tomorrow": ahead(retry_at=future),
         "before it: for another server": ahead(target="elsewhere"),
+        "before it: with a LoRA that another server has": ahead(loras="film"),
         "before it: waiting for other jobs": dependent,
     }
 
@@ -144,7 +148,9 @@ def main(count: int = 100_000) -> None:
             loaded_checkpoint="model3",
         )
         Inventory.objects.create(
-            server=server, data={"checkpoints": models}, updated_at=timezone.now()
+            server=server,
+            data={"checkpoints": models, "loras": ["film"] if alias == "second" else []},
+            updated_at=timezone.now(),
         )
     for name, queue in scenes(count).items():
         JobDependency.objects.all().delete()

@@ -1,8 +1,10 @@
 """The bridge from rows to the pure scheduler, and back for the reasons that people read."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from django.conf import settings
@@ -18,12 +20,14 @@ from jobs.chains import own_reasons
 from jobs.choices import LaneClass, Status
 from jobs.hours import opening_of
 from jobs.models import Attempt, Job, QueueSettings, Turn
+from jobs.models.derived import separated
 from jobs.moments import in_words
 from jobs.ports import Reason
+from jobs.readiness import begin_due
 from mobilesd.rows import Reader
-from models_catalog.resolve import loras_in_prompt
 
 __all__ = [
+    "able_elsewhere",
     "candidate_levels",
     "candidates_for",
     "has_work",
@@ -58,7 +62,7 @@ def to_candidate(
     now: datetime,
     since: datetime | None = None,
     switches: QueueSettings | None = None,
-    turns: Mapping[str, float] | None = None,
+    turns: Mapping[tuple[str, str], float] | None = None,
 ) -> scheduling.Candidate:
     """Return what the scheduler needs to know of a pending job.
 
@@ -71,6 +75,7 @@ def to_candidate(
     elif job.retry_at and job.retry_at > now:
         seconds = int((job.retry_at - now).total_seconds()) + 1
         not_due = f"It is tried again in {seconds} s."
+    could_start = max(job.created_at, job.not_before or job.created_at)
     return scheduling.Candidate(
         id=job.pk,
         app_type=job.app_type,
@@ -89,7 +94,9 @@ def to_candidate(
         held_app_type="" if switches and switches.paused else job.app_type,
         closed=_closed(switches, now) if switches else "",
         owner=job.scope,
-        turn=(turns or {}).get(job.scope, 0.0),
+        turn=(turns or {}).get((job.lane_class, job.scope), 0.0),
+        loras=separated(job.loras),
+        queued_for=max(0.0, (now - could_start).total_seconds()),
     )
 
 
@@ -120,24 +127,54 @@ def candidate_levels(
         or server.app_type in switches.paused_app_types
     ):
         return
+    begin_due(now)
     known = inventories([server.pk]).get(server.pk)
     where = server.app_type, server.alias
+    turns: dict[tuple[str, str], float] | None = None
+    rivals = _Rivals(server)
     for level in heads.levels(*where):
         names = heads.waiting_models(level, *where)
         lacks, same = _sorted_out(names, known, loaded)
-        jobs: dict[UUID, Job] = {}
-        for job in heads.heads(level, *where, now, without=lacks):
-            jobs[job.pk] = job
+        better = rivals.better(heads.waiting_loras(level, *where), names - set(lacks))
+        found = list(heads.heads(level, *where, now, without=lacks, better=better))
         for name in same:
-            for job in heads.heads(level, *where, now, checkpoint=name):
-                jobs[job.pk] = job
-        if jobs:
-            turns = (
-                _turns(level.lane_class) if len({job.scope for job in jobs.values()}) > 1 else {}
-            )
-            yield [
-                to_candidate(job, now, server.loaded_since, turns=turns) for job in jobs.values()
-            ]
+            found += heads.heads(level, *where, now, better=better, checkpoint=name)
+        jobs = {job.pk: job for job in found}
+        if jobs and turns is None:
+            turns = _turns()
+        level_jobs = [
+            to_candidate(job, now, server.loaded_since, turns=turns) for job in jobs.values()
+        ]
+        if able := [job for job in level_jobs if not job.loras or rivals.leave(job)]:
+            yield able
+
+
+class _Rivals:
+    """The other servers that a server may have to leave jobs to, as these name LoRAs; read once,
+    and only if any does."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @cached_property
+    def _states(self) -> list[scheduling.ServerState]:
+        others = Server.objects.filter(enabled=True, app_type=self._server.app_type)
+        return server_states([self._server, *others.exclude(pk=self._server.pk)], timed=False)
+
+    def leave(self, job: scheduling.Candidate) -> bool:
+        """Tell whether the others leave this job to the server."""
+        return not scheduling.lacks_loras(job, self._states[0], self._states[1:])
+
+    def better(self, loras: Collection[str], checkpoints: Collection[str]) -> list[heads.Better]:
+        """Return the LoRAs of which others have more, with the checkpoints for which none does."""
+        found: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+        for each in loras:
+            wanted = scheduling.Candidate(UUID(int=0), self._server.app_type, loras=separated(each))
+            if self.leave(wanted):
+                continue
+            but = [name for name in checkpoints if self.leave(replace(wanted, checkpoint=name))]
+            found[tuple(sorted(but))].append(each)
+        return [heads.Better(sorted(sets), but) for but, sets in found.items()]
 
 
 def may_start(server: Server, switches: QueueSettings, at: datetime) -> bool:
@@ -159,10 +196,10 @@ def _sorted_out(
     return lacks, same
 
 
-def _turns(lane_class: str) -> dict[str, float]:
-    """Return when each owner's last turn in a lane class was."""
-    rows = Turn.objects.filter(lane_class=lane_class).values_list("scope", "at")
-    return {scope: at.timestamp() for scope, at in rows}
+def _turns() -> dict[tuple[str, str], float]:
+    """Return when each owner's last turn in each lane class was."""
+    rows = Turn.objects.values_list("lane_class", "scope", "at")
+    return {(lane_class, scope): at.timestamp() for lane_class, scope, at in rows}
 
 
 def candidates_for(server: Server, loaded: str) -> list[scheduling.Candidate]:
@@ -178,6 +215,16 @@ def has_work(server: Server) -> bool:
         for level in candidate_levels(server, server.loaded_checkpoint)
         for job in level
     )
+
+
+def able_elsewhere(job: Job, without: Collection[str]) -> bool:
+    """Tell whether a server other than these could do this job, be it once it is up again."""
+    now = timezone.now()
+    wanted = to_candidate(job, now)
+    wanted = replace(wanted, not_due="", avoid=wanted.avoid | set(without))
+    states = server_states(timed=False)
+    up = [replace(each, healthy=True, paused=False, closed="", yields="") for each in states]
+    return any(scheduling.hindrance(wanted, each, up) is None for each in up)
 
 
 _BY_ALIAS = Reader(Server, "ORDER BY t.alias")
@@ -197,6 +244,7 @@ def server_states(
     # A single server is compared with no other: two queries less on the way to its GPU.
     several = len(rows) > 1
     free_in = _free_in(rows) if several else {}
+    leaving = _leaving(rows) if several else {}
     lanes_left = not several or _lanes_left()
     now = timezone.now()
     return [
@@ -220,6 +268,10 @@ def server_states(
             yields=row.yield_text or "Somebody uses it." if row.yields_since else "",
             waking=row.wake_text,
             offline_for=(now - row.health_since).total_seconds() if row.health_since else None,
+            health=row.health,
+            failures=row.failures_in_row,
+            looked_at=f"{row.probe_at:%H:%M} UTC" if row.probe_at and row.probe_at > now else "",
+            sees_off=leaving.get(row.alias, ""),
         )
         for row in rows
     ]
@@ -261,20 +313,28 @@ def _free_in(servers: Sequence[Server]) -> dict[str, float]:
     return left
 
 
+def _leaving(servers: Sequence[Server]) -> dict[str, str]:
+    """Return in words which servers have to be rid of an old run before they begin another."""
+    lanes = {server.alias: server.lane_token for server in servers}
+    found: dict[str, str] = {}
+    rows = Attempt.objects.filter(server_alias__in=lanes, cleared_at__isnull=True)
+    for alias, lane, ended_at in rows.values_list("server_alias", "lane", "ended_at"):
+        if ended_at is not None:
+            found[alias] = "A cancelled picture has to end there first."
+        elif lane != lanes[alias]:
+            found.setdefault(alias, "What it was at when MobileSD stopped has to end there first.")
+    return found
+
+
 def reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
     """Return why each of these pending jobs waits, from the code that decides it."""
     now = timezone.now()
-    states = server_states(timed=False)
+    states = server_states()
     switches = QueueSettings.current()
-    own = own_reasons(jobs)
+    own = own_reasons(jobs, now)
     return {
         job.pk: scheduling.why_waiting(
-            replace(
-                to_candidate(job, now, switches=switches),
-                held_back=own.get(job.pk),
-                loras=tuple(loras_in_prompt(job.prompt)),
-            ),
-            states,
+            replace(to_candidate(job, now, switches=switches), held_back=own.get(job.pk)), states
         )
         for job in jobs
     }

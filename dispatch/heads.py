@@ -2,7 +2,8 @@
 
 A queue may hold a hundred thousand jobs of one owner before the one job of another, or before the
 first that this server can do. So the queue is never walked: with a few steps through an index each
-owner is found, and of each the first jobs that are due. Plain SQL, because a GPU waits for it.
+owner is found, and of each the first jobs that are due. What waits for a time or for other jobs is
+not in these indexes (`jobs.readiness`). Plain SQL, because a GPU waits for it.
 
 What is due is said here a second time, beside `JobQuerySet.due`; a test holds them together, and
 the claim asks `due` again.
@@ -20,29 +21,36 @@ from jobs.choices import LaneClass, Status
 from jobs.models import Job, Turn
 from jobs.querysets import SCOPE
 
-__all__ = ["HEAD", "OWNERS", "Level", "heads", "levels", "waiting_models"]
+__all__ = [
+    "HEAD",
+    "OWNERS",
+    "Better",
+    "Level",
+    "heads",
+    "levels",
+    "waiting_loras",
+    "waiting_models",
+]
 
-# Jobs looked at for one choice, owners among them, and models that wait. Few jobs are enough:
-# those with the loaded model are looked for by themselves, and so are the owners.
+# Jobs looked at for one choice, owners among them, and models or sets of LoRAs that wait. Few jobs
+# are enough: those with the loaded model are looked for by themselves, and so are the owners.
 HEAD = 24
 OWNERS = 100
-_MODELS = 200
+_VALUES = 200
 _LEAST_EACH = 3
 
 # The literals are what lets a planner see that the partial indexes fit.
 _CHOOSABLE = """
     {q}.status = 'pending' AND {q}.deleted_at IS NULL AND NOT {q}.held
+    AND NOT {q}.blocked AND {q}.put_off_until IS NULL
     AND {q}.app_type = %(app_type)s AND {q}.target_server_alias = %(target)s
 """
-# Jobs that were put off stand in an index of their own: by time, not by place.
-_PLAIN = "AND q.not_before IS NULL"
-_TIMED = "AND q.not_before IS NOT NULL"
 _ON_LEVEL = f"{_CHOOSABLE} AND {{q}}.lane_class = %(lane)s AND {{q}}.priority = %(priority)s"
 
 _WAITS = f"""
     EXISTS (
         SELECT 1 FROM jobs_job q WHERE {_CHOOSABLE.format(q="q")}
-        AND q.lane_class = lanes.lane AND q.priority = priorities.priority {{which}}
+        AND q.lane_class = lanes.lane AND q.priority = priorities.priority
     )
 """
 _LEVELS = f"""
@@ -51,23 +59,22 @@ _LEVELS = f"""
     ),
     priorities(priority) AS (VALUES {", ".join(f"({n})" for n in range(1, 11))})
     SELECT lane, priority FROM lanes CROSS JOIN priorities
-    WHERE {_WAITS.format(which=_PLAIN)} OR {_WAITS.format(which=_TIMED)}
+    WHERE {_WAITS}
     ORDER BY rank, priority
 """
-_PLACE = f"{_ON_LEVEL.format(q='q')} {_PLAIN}"
 
-# One step through the index for each model that waits.
-_NEXT_MODEL = f"""
-    (SELECT q.checkpoint FROM jobs_job q WHERE {_PLACE} AND q.checkpoint > {{than}}
-     ORDER BY q.checkpoint LIMIT 1)
+# One step through an index for each value that waits.
+_NEXT = f"""
+    (SELECT q.{{column}} FROM jobs_job q WHERE {_ON_LEVEL.format(q="q")} AND q.{{column}} > {{than}}
+     AND NOT (q.{{column}} = '') ORDER BY q.{{column}} LIMIT 1)
 """
-_MODELS_OF_LEVEL = f"""
-    WITH RECURSIVE models(name) AS (
-        SELECT {_NEXT_MODEL.format(than="''")}
+_VALUES_OF_LEVEL = f"""
+    WITH RECURSIVE known(name) AS (
+        SELECT {_NEXT.replace("{than}", "''")}
         UNION ALL
-        SELECT {_NEXT_MODEL.format(than="models.name")} FROM models WHERE models.name IS NOT NULL
+        SELECT {_NEXT.replace("{than}", "known.name")} FROM known WHERE known.name IS NOT NULL
     )
-    SELECT name FROM models WHERE name IS NOT NULL LIMIT {_MODELS}
+    SELECT name FROM known WHERE name IS NOT NULL LIMIT {_VALUES}
 """
 
 _SCOPE = SCOPE.replace("owner_id", "q.owner_id").replace("api_key_id", "q.api_key_id")
@@ -76,7 +83,8 @@ _NEXT_OWNER = f"""
      AND {_SCOPE} {{than}} ORDER BY {_SCOPE} LIMIT 1)
 """
 _DUE = f"""
-    (q.retry_at IS NULL OR q.retry_at <= %(now)s)
+    (q.not_before IS NULL OR q.not_before <= %(now)s)
+    AND (q.retry_at IS NULL OR q.retry_at <= %(now)s)
     AND (q.deadline IS NULL OR q.deadline > %(now)s)
     AND NOT EXISTS (SELECT 1 FROM jobs_attempt a WHERE a.job_id = q.id AND a.cleared_at IS NULL)
     AND NOT EXISTS (
@@ -91,7 +99,7 @@ _DUE = f"""
 _FIRST_OF_OWNER = f"""
     SELECT q.id FROM jobs_job q
     WHERE {_ON_LEVEL.format(q="q")} {{only}} AND {_SCOPE} = owners.scope AND {_DUE} AND {{able}}
-    {{order}} LIMIT %(each)s
+    ORDER BY q.position, q.id LIMIT %(each)s
 """
 _OWNERS = f"""
     WITH RECURSIVE owners(scope) AS (
@@ -106,6 +114,7 @@ _COLUMNS = (
     "id",
     "app_type",
     "checkpoint",
+    "loras",
     "target_server_alias",
     "lane_class",
     "priority",
@@ -124,6 +133,9 @@ _ABLE = {
 }
 _NOT_IN = "AND q.checkpoint NOT IN ({marks})"
 _EQUAL = "AND q.checkpoint = %(checkpoint)s"
+# Another server has more of its LoRAs, unless it avoids a server: then who knows.
+_BETTER = "AND NOT (q.loras IN ({loras}) {but} AND q.avoid_servers = '[]')"
+_BUT = "AND q.checkpoint NOT IN ({marks})"
 
 
 @dataclass(frozen=True)
@@ -148,12 +160,30 @@ def levels(app_type: str, alias: str) -> list[Level]:
 
 def waiting_models(level: Level, app_type: str, alias: str) -> set[str]:
     """Return the checkpoints that the jobs of a level ask for, as they call them."""
+    return _waiting("checkpoint", level, app_type, alias)
+
+
+def waiting_loras(level: Level, app_type: str, alias: str) -> set[str]:
+    """Return the LoRAs that the jobs of a level ask for, as `Job.loras` has those of a job."""
+    return _waiting("loras", level, app_type, alias)
+
+
+def _waiting(column: str, level: Level, app_type: str, alias: str) -> set[str]:
     names: set[str] = set()
     with connection.cursor() as cursor:
         for target in ("", alias):
-            cursor.execute(_MODELS_OF_LEVEL, _values(level, app_type, target))
+            statement = _VALUES_OF_LEVEL.format(column=column)
+            cursor.execute(statement, _values(level, app_type, target))
             names |= {name for (name,) in cursor.fetchall()}
     return names
+
+
+@dataclass(frozen=True)
+class Better:
+    """LoRAs (as in `Job.loras`) that others have more of, but with these checkpoints nobody."""
+
+    loras: Sequence[str]
+    but: Sequence[str] = ()
 
 
 def heads(
@@ -163,25 +193,35 @@ def heads(
     now: datetime,
     *,
     without: Sequence[str] = (),
+    better: Sequence[Better] = (),
     checkpoint: str = "",
 ) -> Iterator[Job]:
     """Yield of each owner the first jobs of a level that are due and that this server may do.
 
-    `without`: checkpoints that the server lacks; `checkpoint`: only jobs with this one. Where
-    more than OWNERS wait, those after the one who was served last.
+    `without`: checkpoints that the server lacks; `better`: what another server does better;
+    `checkpoint`: only jobs with this one. Where more than OWNERS wait, those after the one who was
+    served last.
     """
-    only = _EQUAL if checkpoint else ""
-    extra: dict[str, Any] = {"checkpoint": checkpoint} if checkpoint else {}
-    if without:
-        names = {f"without{n}": name for n, name in enumerate(without)}
-        only += _NOT_IN.format(marks=", ".join(f"%({name})s" for name in names))
-        extra |= names
+    extra: dict[str, Any] = {}
+
+    def marks(values: Sequence[str]) -> str:
+        names = {f"name{len(extra) + n}": value for n, value in enumerate(values)}
+        extra.update(names)
+        return ", ".join(f"%({name})s" for name in names)
+
+    which = [_NOT_IN.format(marks=marks(without))] if without else []
+    if checkpoint:
+        which.append(_EQUAL)
+        extra["checkpoint"] = checkpoint
+    for some in better:
+        but = _BUT.format(marks=marks(some.but)) if some.but else ""
+        which.append(_BETTER.format(loras=marks(some.loras), but=but))
+    only = " ".join(which)
     for target in ("", alias):
         values = _values(level, app_type, target) | extra
-        for which in (_PLAIN, _TIMED):
-            owners = _owners(level, f"{which} {only}", values)
-            if owners:
-                yield from _firsts(owners, which, only, values, alias, now)
+        owners = _owners(level, only, values)
+        if owners:
+            yield from _firsts(owners, only, values, alias, now)
 
 
 def _owners(level: Level, only: str, values: Mapping[str, Any]) -> list[str]:
@@ -206,13 +246,10 @@ def _owners(level: Level, only: str, values: Mapping[str, Any]) -> list[str]:
 
 
 @lru_cache
-def _statement(which: str, only: str, count: int, vendor: str) -> str:
+def _statement(only: str, count: int, vendor: str) -> str:
     """Return the statement that reads the first jobs of so many owners."""
     owners = ", ".join(f"(%(owner{n})s)" for n in range(count))
-    order, when = "ORDER BY q.position, q.id", which
-    if which == _TIMED:
-        order, when = "ORDER BY q.not_before, q.id", f"{which} AND q.not_before <= %(now)s"
-    first = _FIRST_OF_OWNER.format(only=f"{when} {only}", able=_ABLE[vendor], order=order)
+    first = _FIRST_OF_OWNER.format(only=only, able=_ABLE[vendor])
     if vendor == "postgresql":
         joined = f"CROSS JOIN LATERAL ({first}) h JOIN jobs_job j ON j.id = h.id"
     else:
@@ -222,18 +259,13 @@ def _statement(which: str, only: str, count: int, vendor: str) -> str:
 
 
 def _firsts(
-    owners: Sequence[str],
-    which: str,
-    only: str,
-    values: Mapping[str, Any],
-    alias: str,
-    now: datetime,
+    owners: Sequence[str], only: str, values: Mapping[str, Any], alias: str, now: datetime
 ) -> Iterator[Job]:
     at: Any = Job._meta.get_field("not_before").get_db_prep_value(now, connection)
     named = {f"owner{n}": scope for n, scope in enumerate(owners)}
     named["quoted"] = f'"{alias}"'
     each = max(_LEAST_EACH, HEAD // len(owners))
-    statement = _statement(which, only, len(owners), connection.vendor)
+    statement = _statement(only, len(owners), connection.vendor)
     yield from Job.objects.raw(statement, {**values, **named, "now": at, "each": each})
 
 

@@ -17,11 +17,13 @@ __all__ = ["Listed", "MergedInventory", "ServerInventory", "load", "merged", "sa
 class ServerInventory:
     """What one server lists; `selected` is the checkpoint that a job without one gets.
 
-    `modules` are VAEs and text encoders; `text_encoders` names those that are no VAEs.
+    `lora_aliases` are other names that prompts may call LoRAs by. `modules` are VAEs and text
+    encoders; `text_encoders` names those that are no VAEs.
     """
 
     checkpoints: tuple[KnownModel, ...] = ()
     loras: tuple[str, ...] = ()
+    lora_aliases: tuple[str, ...] = ()
     samplers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
@@ -40,7 +42,7 @@ class ServerInventory:
     @cached_property
     def lora_keys(self) -> frozenset[str]:
         """Return the LoRAs as prompts may write them: without regard to case."""
-        return frozenset(name.lower() for name in self.loras)
+        return frozenset(name.lower() for name in (*self.loras, *self.lora_aliases))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ServerInventory":
@@ -62,7 +64,7 @@ class ServerInventory:
 
 
 _LISTS = (
-    *("loras", "samplers", "schedulers", "upscalers"),
+    *("loras", "lora_aliases", "samplers", "schedulers", "upscalers"),
     *("modules", "text_encoders", "embeddings", "scripts"),
 )
 

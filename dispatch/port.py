@@ -17,11 +17,15 @@ from dispatch.known import inventories
 from dispatch.models import Server
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
+from jobs.params.loras import loras_of
 from jobs.ports import Forecast, Plan, Reason
 from mobilesd.storage import has_room
-from models_catalog.resolve import loras_in_prompt, model_key
+from models_catalog.resolve import has_lora, model_key
 
 __all__ = ["DispatchServers", "forecast"]
+
+
+_WITHOUT = "The picture would be made without it."
 
 
 class DispatchServers:
@@ -48,19 +52,19 @@ class DispatchServers:
         """
         warnings = list(dispatcher_class(app_type).order_warnings(params))
         checkpoint = str(params.get("checkpoint_name", ""))
-        wanted = loras_in_prompt(str(params.get("positive_prompt", "")))
+        wanted = loras_of(params)
         known = _known(app_type, alias) if checkpoint or wanted else []
         if not known:
             return warnings
         where = alias or "any server"
         if checkpoint and all(i.index.find(checkpoint) is None for i in known):
             warnings.append(f"The checkpoint {checkpoint} is not on {where} yet. The job waits.")
-        loras = {name.lower() for inventory in known for name in inventory.loras}
-        warnings += [
-            f"The LoRA {name} is not on {where}. The picture would be made without it."
-            for name in wanted
-            if name.lower() not in loras
-        ]
+        lacking = [n for n in wanted if not any(has_lora(i.lora_keys, n) for i in known)]
+        elsewhere = _known(app_type, "") if alias and lacking else []
+        for name in lacking:
+            there = any(has_lora(inventory.lora_keys, name) for inventory in elsewhere)
+            then = "Another server has it: the job waits." if there else _WITHOUT
+            warnings.append(f"The LoRA {name} is not on {where}. {then}")
         return warnings
 
     def checkpoints(self, app_type: str, alias: str) -> Sequence[str]:

@@ -7,24 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
-from operator import attrgetter
 from uuid import UUID
 
 from jobs.ports import Button, Reason
-from models_catalog.resolve import KnownModel, ModelIndex, model_key
+from models_catalog.resolve import KnownModel, ModelIndex, has_lora, model_key
 
 __all__ = [
+    "AGEING_SECONDS",
     "PATIENCE_LOADS",
     "Candidate",
     "Choice",
     "ServerState",
     "choose",
     "hindrance",
+    "lacks_loras",
     "why_waiting",
 ]
 
 # A job waits for grouped work at most this many model loads (design §7): nothing starves.
 PATIENCE_LOADS = 3
+# Between owners, a job that waited so long counts as one priority higher: nobody can keep others
+# out for ever by calling all that is his urgent.
+AGEING_SECONDS = 1800.0
 DEFAULT_LOAD_SECONDS = 20.0
 # What a job is taken to last while it waits behind others at a server that has its model.
 RUN_SECONDS = 10.0
@@ -34,10 +38,11 @@ RUN_SECONDS = 10.0
 class Candidate:
     """A pending job, in what matters for the choice; `waited` in seconds.
 
-    `owner` is whose turn it takes, `turn` when that owner's last one was (any rising number; 0:
-    never). `not_due`, `held` and `closed` are sentences: it is put off, the queue or its app type
-    is paused, or the queue is outside of its hours. `held_back` is what its own chain or batch
-    says (jobs.chains).
+    `waited` counts from the last model load at the earliest, `queued_for` from when it could first
+    have started. `owner` is whose turn it takes, `turn` when that owner's last one was (any rising
+    number; 0: never). `not_due`, `held` and `closed` are sentences: it is put off, the queue or its
+    app type is paused, or the queue is outside of its hours. `held_back` is what its own chain or
+    batch says (jobs.chains).
     """
 
     id: UUID
@@ -55,6 +60,7 @@ class Candidate:
     held_app_type: str = ""
     closed: str = ""
     loras: tuple[str, ...] = ()
+    queued_for: float = 0.0
 
     @property
     def order(self) -> tuple[int, int, float, int, UUID]:
@@ -68,7 +74,8 @@ class ServerState:
     """A server, in what matters for the choice; `free_in` is seconds until it could begin.
 
     `closed` says in words that it is outside of its hours, `yields` that others use it now, and
-    `waking` that it was told to wake up.
+    `waking` that it was told to wake up. `health` is a word of dispatch.models.Health, `looked_at`
+    the time of the next look, `sees_off` what has to end there before anything begins.
     """
 
     alias: str
@@ -90,6 +97,10 @@ class ServerState:
     yields: str = ""
     waking: str = ""
     offline_for: float | None = None
+    health: str = ""
+    failures: int = 0
+    looked_at: str = ""
+    sees_off: str = ""
 
     @cached_property
     def index(self) -> ModelIndex:
@@ -108,6 +119,11 @@ class ServerState:
         if wanted is None or self._loaded_model is None:
             return wanted is self._loaded_model and model_key(checkpoint) == model_key(self.loaded)
         return wanted.name == self._loaded_model.name
+
+    def lacking(self, loras: Sequence[str]) -> list[str]:
+        """Return those of these LoRAs that the server is known not to have."""
+        known = self.loras
+        return [] if known is None else [name for name in loras if not has_lora(known, name)]
 
 
 @dataclass(frozen=True)
@@ -130,8 +146,13 @@ def _held_back(job: Candidate) -> Reason | None:
     return Reason("not_before", job.not_due) if job.not_due else None
 
 
-def hindrance(job: Candidate, server: ServerState) -> Reason | None:
-    """Return what keeps this job from ever starting on this server as things stand, or None."""
+def hindrance(
+    job: Candidate, server: ServerState, others: Sequence[ServerState] = ()
+) -> Reason | None:
+    """Return what keeps this job from ever starting on this server as things stand, or None.
+
+    A LoRA that the server lacks does only if one of the `others` could do the job with it.
+    """
     if waiting := _held_back(job):
         return waiting
     if job.target and job.target != server.alias:
@@ -145,10 +166,14 @@ def hindrance(job: Candidate, server: ServerState) -> Reason | None:
             "server_busy", f"{server.alias} could not do it; it waits for another server."
         )
     if not server.healthy:
-        return _offline(server)
-    if job.checkpoint and server.checkpoints is not None:
+        return _unwell(server)
+    if not _may_have(server, job.checkpoint):
         return _checkpoint_missing(job.checkpoint, server)
-    return None
+    return _loras_missing(job, server, others)
+
+
+def _may_have(server: ServerState, checkpoint: str) -> bool:
+    return not checkpoint or server.checkpoints is None or server.index.find(checkpoint) is not None
 
 
 def _not_now(server: ServerState) -> Reason | None:
@@ -169,15 +194,36 @@ def _not_now(server: ServerState) -> Reason | None:
     return None
 
 
-def _offline(server: ServerState) -> Reason:
-    since = f" since {_in_words(server.offline_for)}" if server.offline_for is not None else ""
+def _unwell(server: ServerState) -> Reason:
+    """Return why a server takes nothing that people do want to take something."""
+    alias = server.alias
+    since = f" for {_in_words(server.offline_for)}" if server.offline_for is not None else ""
+    again = f" It is looked at again at {server.looked_at}." if server.looked_at else ""
+    buttons = (Button("Test the connection", "test_server", alias),)
+    if server.health == "starting":
+        return Reason("server_offline", f"{alias} is starting.", "Wait until it is up.", buttons)
+    if server.health == "refused":
+        said = f"{alias} refuses our sign-in. {server.health_text}".strip()
+        action = "Check the user name and password of the server."
+        return Reason("server_offline", said, action, buttons)
+    if server.health == "unknown":
+        said = f"{alias} has not been asked yet how it is."
+        return Reason("server_offline", said, "Wait, or test the connection.", buttons)
+    if server.health == "aside":
+        why = (
+            f"{alias} failed {server.failures} times in a row."
+            if server.failures > 1
+            else f"{alias} is set aside. {server.health_text}".strip()
+        )
+        action = "Look at the server's console, or test the connection."
+        return Reason("server_offline", f"{why}{again}", action, buttons)
     if server.waking:
-        return Reason("server_offline", f"{server.alias} is offline{since}. {server.waking}")
+        return Reason("server_offline", f"{alias} has been offline{since}. {server.waking}")
     return Reason(
         "server_offline",
-        f"{server.alias} is offline{since}. {server.health_text or 'It does not answer.'}",
+        f"{alias} has been offline{since}. {server.health_text or 'It does not answer.'}",
         "Start the server, or test the connection.",
-        (Button("Test the connection", "test_server", server.alias),),
+        buttons,
     )
 
 
@@ -191,9 +237,7 @@ def _in_words(seconds: float) -> str:
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
 
 
-def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason | None:
-    if server.index.find(checkpoint) is not None:
-        return None
+def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason:
     several = [model.name for model in server.index.matches(checkpoint)]
     if several:
         return Reason(
@@ -207,6 +251,44 @@ def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason | None:
         f"{server.alias} does not have the checkpoint {checkpoint}.",
         "Copy the file to the server, or choose another checkpoint.",
         (_EDIT,),
+    )
+
+
+def lacks_loras(job: Candidate, server: ServerState, others: Sequence[ServerState]) -> list[str]:
+    """Return the job's LoRAs that the server lacks and that one with more of them has.
+
+    Nothing if no other server has more of them: then the job is made without. Whether the other
+    one is up now does not matter, as with a checkpoint.
+    """
+    lacking = server.lacking(job.loras)
+    if not lacking:
+        return []
+    better = [
+        other
+        for other in others
+        if other.alias not in (server.alias, *job.avoid)
+        and other.enabled
+        and other.app_type == job.app_type
+        and other.loras is not None
+        and len(other.lacking(job.loras)) < len(lacking)
+        and _may_have(other, job.checkpoint)
+    ]
+    return [name for name in lacking if any(not other.lacking([name]) for other in better)]
+
+
+def _loras_missing(
+    job: Candidate, server: ServerState, others: Sequence[ServerState]
+) -> Reason | None:
+    names = lacks_loras(job, server, others)
+    if not names:
+        return None
+    what = f"the LoRA {names[0]}" if len(names) == 1 else f"the LoRAs {', '.join(names)}"
+    without = Button(f"Run without {'it' if len(names) == 1 else 'them'}", _DROP, ":".join(names))
+    return Reason(
+        "model_missing",
+        f"{server.alias} lacks {what}.",
+        "Copy the file to the server, choose another server, or run the job without.",
+        (_EDIT, without),
     )
 
 
@@ -226,7 +308,7 @@ def _better_elsewhere(
         for other in others
         if other.alias != server.alias
         and other.has_lane
-        and hindrance(job, other) is None
+        and hindrance(job, other, [server, *others]) is None
         and other.has_loaded(job.checkpoint)
     }
     soonest = min(waits, default=None)
@@ -243,22 +325,29 @@ def choose(
 ) -> Choice:
     """Choose the next job of a server.
 
-    Order: class and priority first, strictly; inside these a job whose checkpoint is loaded goes
-    first, but never before one that has waited longer than PATIENCE_LOADS model loads; then it
-    goes round between owners. `later`: so many seconds have passed since the candidates were
-    looked at; `at_most`: nobody has waited longer than this since the last model load.
+    Order: class and standing first, strictly (`_standings`); inside these a job whose checkpoint
+    is loaded goes first, but never before one that has waited longer than PATIENCE_LOADS model
+    loads, nor before one of the same owner with a higher priority; then it goes round between
+    owners. `later`: so many seconds have passed since the candidates were looked at; `at_most`:
+    nobody has waited longer than this since the last model load.
     """
     patience = PATIENCE_LOADS * server.load_seconds
+    able = [job for job in candidates if hindrance(job, server, others) is None]
+    standings = _standings(able, later)
     left_to: dict[UUID, str] = {}
     first: Candidate | None = None
-    for job in sorted(candidates, key=attrgetter("order")):
-        if first is not None and job.rank[:2] != first.rank[:2]:
+    tops: dict[str, int] = {}
+    for job in sorted(able, key=lambda job: (job.rank[0], standings[job.id], *_turn_first(job))):
+        if first is not None and (job.rank[0], standings[job.id]) != (
+            first.rank[0],
+            standings[first.id],
+        ):
             break
-        if hindrance(job, server) is not None:
-            continue
         impatient = min(job.waited + later, at_most) > patience
         if not impatient and (other := _better_elsewhere(job, server, others, left_to)):
             left_to[job.id] = other.alias
+            continue
+        if tops.setdefault(job.owner, job.rank[1]) != job.rank[1]:
             continue
         first = first or job
         if impatient:
@@ -266,6 +355,30 @@ def choose(
         if server.has_loaded(job.checkpoint):
             return Choice(job, left_to)
     return Choice(first, left_to)
+
+
+def _turn_first(job: Candidate) -> tuple[float, int, int, UUID]:
+    _, priority, position, _ = job.rank
+    return job.turn, priority, position, job.id
+
+
+def _standings(jobs: Sequence[Candidate], later: float) -> dict[UUID, int]:
+    """Return the priority that each job counts as between owners.
+
+    One that waited is lifted by a step for each AGEING_SECONDS, and lifts those of its owner that
+    come before it: what somebody calls more urgent stays before what he calls less urgent.
+    """
+    aged: dict[tuple[int, str], dict[int, int]] = {}
+    for job in jobs:
+        lane_class, priority = job.rank[:2]
+        levels = aged.setdefault((lane_class, job.owner), {})
+        lifted = max(1, priority - int((job.queued_for + later) // AGEING_SECONDS))
+        levels[priority] = min(levels.get(priority, priority), lifted)
+    for levels in aged.values():
+        lowest = max(levels)
+        for priority in sorted(levels, reverse=True):
+            levels[priority] = lowest = min(lowest, levels[priority])
+    return {job.id: aged[job.rank[0], job.owner][job.rank[1]] for job in jobs}
 
 
 def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
@@ -287,7 +400,7 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
             f"There is no server for {job.app_type} jobs.",
             "Add a server.",
         )
-    found = {server.alias: hindrance(job, server) for server in fitting}
+    found = {server.alias: hindrance(job, server, same) for server in fitting}
     able = [server for server in fitting if found[server.alias] is None]
     if able:
         return _its_turn(job, able)
@@ -303,6 +416,13 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
     nearest = min(
         known, key=lambda h: _NEAREST.index(h.code) if h.code in _NEAREST else len(_NEAREST)
     )
+    with_loras = next((h for h in known if any(b.kind == _DROP for b in h.buttons)), nearest)
+    if with_loras is not nearest:  # else nobody would see why the other servers do not take it
+        nearest = replace(
+            nearest,
+            message=f"{nearest.message} {with_loras.message}",
+            buttons=(*nearest.buttons, *with_loras.buttons),
+        )
     if job.target and (others := _instead(job, same)):
         names = ", ".join(button.target for button in others)
         could = f"{nearest.action} {names} could do it.".strip()
@@ -313,6 +433,7 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
 # Which of several servers' reasons is shown: the one that is the nearest to going away.
 _NEAREST = ("server_offline", "yielding", "outside_hours", "model_missing", "paused", "server_busy")
 _EDIT = Button("Change the job", "edit")
+_DROP = "drop_loras"
 
 
 def _its_turn(job: Candidate, able: Sequence[ServerState]) -> Reason:
@@ -320,12 +441,7 @@ def _its_turn(job: Candidate, able: Sequence[ServerState]) -> Reason:
         return Reason(
             "no_free_lane", "All lanes are in use by other servers.", "Raise MOBILESD_LANES."
         )
-    names = " or ".join(server.alias for server in able[:2])
-    lacking = [
-        name
-        for name in job.loras
-        if all(server.loras is not None and name.lower() not in server.loras for server in able)
-    ]
+    lacking = [name for name in job.loras if all(server.lacking([name]) for server in able)]
     without = (
         f" {', '.join(lacking)} is not there: the picture would be made without it."
         if lacking
@@ -333,14 +449,34 @@ def _its_turn(job: Candidate, able: Sequence[ServerState]) -> Reason:
     )
     buttons = (_EDIT,) if lacking else ()
     action = "Copy the LoRA to the server, or change the prompt." if lacking else ""
-    return Reason("server_busy", f"It waits for its turn on {names}.{without}", action, buttons)
+    return Reason("server_busy", f"{_what_for(job, able)}{without}", action, buttons)
+
+
+def _what_for(job: Candidate, able: Sequence[ServerState]) -> str:
+    """Return in words which of the servers that could do it a job waits for, and why."""
+    free = [server for server in able if not server.busy and not server.sees_off]
+    if free:
+        better = [_better_elsewhere(job, server, able, {}) for server in free]
+        if better[0] is not None and all(better) and job.waited <= _patience(free):
+            return (
+                f"It is left to {better[0].alias}, which has the checkpoint loaded"
+                " and is free before another server could load it."
+            )
+    elif all(server.sees_off for server in able):
+        return f"It waits for {able[0].alias}. {able[0].sees_off}"
+    names = " or ".join(server.alias for server in able[:2])
+    return f"It waits for its turn on {names}."
+
+
+def _patience(servers: Sequence[ServerState]) -> float:
+    return PATIENCE_LOADS * min(server.load_seconds for server in servers)
 
 
 def _instead(job: Candidate, servers: Sequence[ServerState]) -> tuple[Button, ...]:
     """Return the other servers that could do this job, as buttons."""
     free = replace(job, target="")
     others = [server.alias for server in servers if server.alias != job.target]
-    able = {server.alias for server in servers if hindrance(free, server) is None}
+    able = {server.alias for server in servers if hindrance(free, server, servers) is None}
     return tuple(
         Button(f"Use {alias}", "choose_server", alias) for alias in others if alias in able
     )[:3]

@@ -5,6 +5,7 @@ The sweep only kicks: it closes no attempt and clears no lease.
 
 import time
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -14,7 +15,7 @@ from dispatch.candidates import has_work
 from dispatch.lanes.policy import LONGEST_SECONDS
 from dispatch.lease import Patience, is_fresh, process_gone
 from dispatch.models import Health, Server
-from jobs import chains, transitions
+from jobs import chains, readiness, transitions
 from jobs.choices import Status
 from jobs.models import Attempt, Job, hold_queue
 from jobs.moments import exact
@@ -37,6 +38,7 @@ class Sweep:
     def __init__(self) -> None:
         self._patience = Patience()
         self._quiet_until = 0.0
+        self._unblocked: UUID | None = None
 
     def woke(self) -> None:
         """Take note that this machine slept or its clock jumped: nobody is late yet.
@@ -59,6 +61,7 @@ class Sweep:
 
     def run(self) -> None:
         """Kick the lanes that are needed, probe the servers that are due, expire old jobs."""
+        self._unblocked = readiness.unblock_left(self._unblocked)
         for server in Server.objects.order_by("pk"):
             self._look_at(server)
         if not self._is_waking:

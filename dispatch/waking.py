@@ -53,8 +53,9 @@ def wake_needed() -> None:
 def _is_wanted(server: Server, states: Mapping[str, ServerState]) -> bool:
     up = replace(states[server.alias], healthy=True)
     others = [state for alias, state in states.items() if alias != server.alias]
+    every = [up, *others]
     return any(
-        hindrance(job, up) is None and all(hindrance(job, other) for other in others)
+        hindrance(job, up, every) is None and all(hindrance(job, other, every) for other in others)
         for job in candidates_for(server, "")
     )
 

@@ -9,16 +9,19 @@ job of the chain; a process that dies in between leaves work that `settle_left` 
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from jobs import transitions
 from jobs.choices import Status
 from jobs.inputs import InputGone
-from jobs.models import Job, JobDependency, OnFailure, hold_queue
+from jobs.models import Attempt, Job, JobDependency, OnFailure, hold_queue
 from jobs.ports import Button, Reason
+from jobs.readiness import unblock
 from jobs.signals import job_ended, job_waiting
 from jobs.transitions import Trouble
 
@@ -38,6 +41,7 @@ _AT_ONCE = 100
 # Chains looked for by one sweep; the next one goes on.
 _SWEPT = 200
 _MANY = 500  # ids in one statement
+_EDIT = Button("Change the job", "edit")
 
 
 # --- When a job ends ----------------------------------------------------------------------
@@ -71,14 +75,16 @@ def _on_job_ended(job_ids: Sequence[UUID], **_: object) -> None:
         return
     for app_type, alias in {(app_type, alias) for _, app_type, alias in waiting}:
         job_waiting.send(sender=Job, app_type=app_type, target_server_alias=alias)
-    if any(on_failure == OnFailure.CANCEL for on_failure, _, _ in waiting):
-        # Robust: whoever ended the job goes on whatever happens here; the sweep tries again.
-        ended = list(job_ids)
+    # Robust: whoever ended the job goes on whatever happens here; the sweep tries again.
+    ended = list(job_ids)
+    takes_some = any(on_failure == OnFailure.CANCEL for on_failure, _, _ in waiting)
 
-        def see_to_them() -> None:  # Django asks for a name when it logs what went wrong
+    def see_to_them() -> None:  # Django asks for a name when it logs what went wrong
+        unblock(ended)
+        if takes_some:
             settle(ended)
 
-        transaction.on_commit(see_to_them, robust=True)
+    transaction.on_commit(see_to_them, robust=True)
 
 
 def settle(ended: Iterable[UUID]) -> list[UUID]:
@@ -228,26 +234,45 @@ def dependencies_of(jobs: Sequence[Job]) -> Mapping[UUID, list[dict[str, Any]]]:
     return found
 
 
-def own_reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
-    """Return why those of these pending jobs wait that wait for a nod or for another job.
+def own_reasons(jobs: Sequence[Job], now: datetime | None = None) -> dict[UUID, Reason]:
+    """Return why those of these pending jobs wait that something of their own holds back.
 
-    From the same conditions as `JobQuerySet.due`; one query.
+    A nod, another job, a run of before, or a deadline that has passed: from the same conditions
+    as `JobQuerySet.due`; two queries.
     """
-    found = {
-        job.pk: Reason(
-            "held",
-            "It waits for a nod: the first jobs of its batch come first.",
-            "Look at the first pictures, then let the rest run or cancel it.",
-            (Button("Run the rest", "nod", str(job.batch_id)),) if job.batch_id else (),
-        )
-        for job in jobs
-        if job.held
-    }
+    now = now or timezone.now()
+    found = {job.pk: why for job in jobs if (why := _held_or_late(job, now)) is not None}
     asked = [job.pk for job in jobs if job.pk not in found]
+    old = Attempt.objects.filter(job__in=asked, cleared_at__isnull=True)
+    found |= {job_id: _old_run(alias) for job_id, alias in old.values_list("job", "server_alias")}
     unmet = JobDependency.objects.unmet().filter(job__in=asked).select_related("parent")
     for row in unmet.order_by("-pk"):  # of several, the first one that was named
         found[row.job_id] = _reason(row)
     return found
+
+
+def _held_or_late(job: Job, now: datetime) -> Reason | None:
+    if job.deadline is not None and job.deadline <= now:
+        return Reason(
+            "deadline_passed", "It had to start before now. It fails in a moment.", "", (_EDIT,)
+        )
+    if not job.held:
+        return None
+    return Reason(
+        "held",
+        "It waits for a nod: the first jobs of its batch come first.",
+        "Look at the first pictures, then let the rest run or cancel it.",
+        (Button("Run the rest", "nod", str(job.batch_id)),) if job.batch_id else (),
+    )
+
+
+def _old_run(alias: str) -> Reason:
+    return Reason(
+        "old_run",
+        f"Its last run on {alias} was cancelled, and has to end there first.",
+        f"Wait for it. If {alias} is off, start it or test the connection.",
+        (Button("Test the connection", "test_server", alias),),
+    )
 
 
 def _reason(row: JobDependency) -> Reason:

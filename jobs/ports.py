@@ -32,9 +32,9 @@ __all__ = [
 class Button:
     """What a person can do about a reason; `kind` says what, `target` with what.
 
-    Kinds and their targets: `test_server`, `resume_server`, `choose_server`, `send_model` (an
-    alias), `resume_queue` ("" or an app type), `nod` (a batch), `edit`, `cancel_dependency`
-    (a job).
+    Kinds and their targets: `test_server`, `resume_server`, `choose_server` (an alias),
+    `resume_queue` ("" or an app type), `nod` (a batch), `edit`, `cancel_dependency` (a job),
+    `drop_loras` (names of LoRAs, as `Job.loras`).
     """
 
     label: str

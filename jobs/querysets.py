@@ -12,6 +12,7 @@ from django.db.models.lookups import Exact, IsNull
 from jobs.checksums import JOB
 from jobs.choices import Outcome, Status
 from jobs.hours import opening_of
+from jobs.models.derived import derived
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
@@ -31,6 +32,7 @@ __all__ = [
     "Unindexed",
     "WebhookQuerySet",
     "column",
+    "waits_for_others",
 ]
 
 QUEUE_ORDER = ("-lane_class", "priority", "position", "id")
@@ -98,6 +100,13 @@ def column(name: str, *, indexed: bool) -> F | Unindexed:
     return F(name) if indexed else Unindexed(F(name))
 
 
+def waits_for_others() -> Exists:
+    """Return the condition that a job waits for other jobs, asked of their rows."""
+    from jobs.models import JobDependency
+
+    return Exists(JobDependency.objects.unmet().filter(job=OuterRef("pk")))
+
+
 _Row = TypeVar("_Row", bound=models.Model)
 
 
@@ -141,13 +150,14 @@ class WebhookQuerySet(OwnedQuerySet["Webhook"]):
 
 class JobQuerySet(OwnedQuerySet["Job"]):
     def update(self, **values: Any) -> int:
-        """Change rows; a row whose checksummed values change has no checksum until it is looked at.
+        """Change rows, and the columns that follow from what is changed (`jobs.models.derived`).
 
-        See `jobs.checksums`, which writes it anew.
+        A row whose checksummed values change has no checksum until it is looked at: see
+        `jobs.checksums`, which writes it anew.
         """
         if not JOB.columns.isdisjoint(values):
             values.setdefault("checksum", "")
-        return super().update(**values)
+        return super().update(**values, **derived(values))
 
     def listed(self) -> Self:
         """Leave out the jobs that somebody deleted."""
@@ -165,7 +175,7 @@ class JobQuerySet(OwnedQuerySet["Job"]):
         app type is paused, or outside of the queue's hours, none is due; past its deadline a job
         never is.
         """
-        from jobs.models import Attempt, JobDependency, QueueSettings
+        from jobs.models import Attempt, QueueSettings
 
         switches = QueueSettings.current()
         if switches.paused or not opening_of(switches).is_open(now):
@@ -178,7 +188,7 @@ class JobQuerySet(OwnedQuerySet["Job"]):
             .filter(Q(deadline__isnull=True) | Q(deadline__gt=now))
             .filter(~Exists(uncleared))
             .filter(held=False)
-            .filter(~Exists(JobDependency.objects.unmet().filter(job=OuterRef("pk"))))
+            .filter(~waits_for_others())
             .exclude(app_type__in=switches.paused_app_types)
         )
 

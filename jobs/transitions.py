@@ -18,6 +18,7 @@ from django.utils import timezone
 from jobs import events, inputs
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Job, JobProgress, Turn, hold_queue
+from jobs.querysets import waits_for_others
 from jobs.signals import attempt_cancelled, job_ended, job_waiting
 
 __all__ = [
@@ -389,6 +390,7 @@ def retry(job_id: UUID, **changes: datetime | None) -> bool:
         retry_at=None,
         finished_at=None,
         held=False,
+        blocked=waits_for_others(),  # what it needs may have ended, or begun anew, meanwhile
         avoid_servers=[],
         memory_step=0,
         attempts_made=0,
@@ -426,6 +428,7 @@ def restore(job_ids: Sequence[UUID], *, ended_at: datetime) -> list[Job]:
         status=Status.PENDING,
         server_alias="",
         finished_at=None,
+        blocked=waits_for_others(),
         error_code="",
         error_message="",
         error_hint="",

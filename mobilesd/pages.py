@@ -42,6 +42,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/duplicate", actions.duplicate, name="job-duplicate"),
     path("jobs/<uuid:job_id>/server", actions.send_to, name="job-server"),
     path("jobs/<uuid:job_id>/wait-not", actions.wait_not, name="job-wait-not"),
+    path("jobs/<uuid:job_id>/without-loras", actions.drop_loras, name="job-without-loras"),
     path("jobs/<uuid:job_id>/retry", actions.retry, name="job-retry"),
     path("jobs/<uuid:job_id>/delete", actions.delete, name="job-delete"),
     path("images/<uuid:image_id>", pictures.image, name="image"),

@@ -6,15 +6,14 @@ to the models folder, a stem or a hash (contracts/forge.md, "Checkpoints").
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["KnownModel", "ModelIndex", "bare_name", "loras_in_prompt", "model_key", "resolve"]
+__all__ = ["KnownModel", "ModelIndex", "bare_name", "has_lora", "model_key", "resolve"]
 
 _TRAILING_HASH = re.compile(r"\s*\[([0-9a-fA-F]{6,64})\]\s*$")
 _HASH = re.compile(r"[0-9a-f]{10,64}")
 _EXTENSION = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$", re.IGNORECASE)
-_LORA = re.compile(r"<lora:([^:>]+)(?::([^>]*))?>")
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,12 @@ def model_key(name: str) -> str:
 def bare_name(name: str) -> str:
     """Return a model's name without folder and extension: a dot in a name is no extension."""
     return _EXTENSION.sub("", name.replace("\\", "/").rpartition("/")[2])
+
+
+def has_lora(listed: Collection[str], name: str) -> bool:
+    """Tell whether a LoRA is among those listed, which are in lower case; the folder and the
+    extension that a name may have mean nothing to the engines."""
+    return name.lower() in listed or bare_name(name).lower() in listed
 
 
 class ModelIndex:
@@ -114,8 +119,3 @@ def _contradicts(model: KnownModel, wanted_hash: str) -> bool:
 def resolve(name: str, known: Sequence[KnownModel]) -> KnownModel | None:
     """Return the model that a name means, or None (see `ModelIndex`, for many look-ups)."""
     return ModelIndex(known).find(name)
-
-
-def loras_in_prompt(prompt: str) -> list[str]:
-    """Return the names in `<lora:name:weight>`, in order, each once."""
-    return list(dict.fromkeys(name.strip() for name, _ in _LORA.findall(prompt)))

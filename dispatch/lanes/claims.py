@@ -29,6 +29,11 @@ __all__ = ["Claimer"]
 log = logging.getLogger(__name__)
 
 
+def _gives_way(job: Candidate) -> bool:
+    """Tell whether it is of the background lane."""
+    return job.rank[0] > 0
+
+
 class Claimer:
     """Starts runs for one lane."""
 
@@ -56,16 +61,22 @@ class Claimer:
             return None
         states: list[ServerState] = []
         seen: list[Candidate] = []
+        chosen: Candidate | None = None
         for level in candidate_levels(server, loaded or server.loaded_checkpoint, begins):
             if not states:
                 rivals = Server.objects.filter(enabled=True, app_type=server.app_type)
                 states = server_states([server, *rivals.exclude(pk=server.pk)])
                 if loaded:
                     states[0] = replace(states[0], loaded=loaded)
+            if chosen is not None and level[0].rank[0] != chosen.rank[0]:
+                break  # among those of the first class, others may have waited long enough
             seen += level
-            if (chosen := choose(states[0], seen, states[1:]).candidate) is not None:
-                return chosen
-        return None
+            chosen = choose(states[0], seen, states[1:]).candidate
+        if chosen is not None and _gives_way(chosen) and behind and behind.remaining() is None:
+            # Nothing tells when its turn would come, and it could not be taken back from the
+            # server for an interactive job that comes before that.
+            return None
+        return chosen
 
     def start(
         self, candidate: Candidate, address: tuple[str, str, str], behind: Run | None

@@ -5,17 +5,13 @@ business. Below the last step there are only servers with more memory, and then 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from django.utils import timezone
-
 from dispatch import inventory
-from dispatch.candidates import server_states, to_candidate
+from dispatch.candidates import able_elsewhere
 from dispatch.dispatchers.registry import dispatcher_class
 from dispatch.inventory import ServerInventory
 from dispatch.models import Server
-from dispatch.scheduling import hindrance
 from jobs.models import Job
 
 __all__ = ["LAST_STEP", "next_step", "not_bigger", "relieved"]
@@ -68,10 +64,6 @@ def not_bigger(job: Job, alias: str) -> Sequence[str] | None:
         for each in servers.values()
         if ours is not None and each.vram_total_mb is not None and each.vram_total_mb <= ours
     ]
-    large = [each for each in servers.values() if each.alias not in small]
-    wanted = to_candidate(job, timezone.now())
-    # Whether it is up now does not matter: the job waits for it. Whether it has the model does.
-    states = (replace(state, healthy=True, paused=False) for state in server_states(large))
-    if all(hindrance(wanted, state) is not None for state in states):
-        return None
-    return [alias, *small]
+    # Whether a bigger one is up now does not matter: the job waits for it. Whether it has the
+    # models does.
+    return [alias, *small] if able_elsewhere(job, [alias, *small]) else None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from dispatch import standing
+from dispatch.candidates import able_elsewhere
 from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, LostAnswer, NeverReached
 from dispatch.lanes import memory, store
 from dispatch.lanes.policy import RULES, Then, backoff_seconds
@@ -240,19 +241,9 @@ class Settler:
         else:
             transitions.requeue(attempt)
 
-    def _others(self, attempt: Attempt) -> bool:
-        """Tell whether another server could take this job."""
-        job = attempt.job
-        if job.target_server_alias:
-            return False
-        return (
-            Server.objects.filter(app_type=job.app_type, enabled=True)
-            .exclude(alias__in=[self._alias, *job.avoid_servers])
-            .exists()
-        )
-
     def _elsewhere(self, attempt: Attempt, error: BackendError) -> None:
-        if self._others(attempt):
+        job = attempt.job
+        if not job.target_server_alias and able_elsewhere(job, [self._alias]):
             transitions.requeue(
                 attempt, trouble=_trouble(error), counted=True, avoid_server=self._alias
             )

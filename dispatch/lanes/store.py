@@ -18,9 +18,9 @@ from gallery.models import Image
 from jobs import events, journal, transitions
 from jobs.checksums import IMAGE, of_row
 from jobs.models import Attempt, Job
+from jobs.params.loras import loras_in_prompt
 from jobs.pictures import PictureInfo, inspect
 from mobilesd.storage import StoredFile
-from models_catalog.resolve import loras_in_prompt
 
 __all__ = ["StoredAnswer", "complete", "keep_rejected", "write_files"]
 

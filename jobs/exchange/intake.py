@@ -25,6 +25,7 @@ from jobs.models import Batch, Job, JobDependency, OnFailure, hold_queue
 from jobs.models.job import position_now
 from jobs.params import normalise
 from jobs.ports import ports
+from jobs.readiness import note_blocked
 from jobs.services.bulk import POSITION_STEP
 from jobs.services.checks import check_open, check_rest, checked_app_type
 from jobs.services.orders import Order
@@ -352,6 +353,7 @@ class Intake:
                 else:
                     self.taken.warn(f"{job.pk} waited for the job {parent}, which is not here.")
         JobDependency.objects.bulk_create(found, batch_size=250)
+        note_blocked(list({row.job_id for row in found}))
         journal.add([{"need": {**journal.record_of(row), "id": None}} for row in found])
 
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from jobs.choices import FINAL, Kind, LaneClass, Status
+from jobs.models.derived import LorasField, PutOffField
 from jobs.querysets import JobQuerySet, ScopeOf, ServerOf
 
 __all__ = ["Job", "JobInput", "JobProgress", "position_now"]
@@ -19,7 +20,9 @@ def position_now() -> int:
 
 
 _LISTED = Q(deleted_at__isnull=True)
-_CHOOSABLE = Q(status="pending", deleted_at__isnull=True, held=False)
+_WAITS = Q(status="pending", deleted_at__isnull=True)
+_LOOKED_AT = ("loras", "avoid_servers", "not_before", "retry_at", "deadline")
+_CHOOSABLE = _WAITS & Q(held=False, blocked=False, put_off_until__isnull=True)
 
 
 class Job(models.Model):
@@ -49,6 +52,9 @@ class Job(models.Model):
     retry_at = models.DateTimeField(null=True, blank=True)
     # It waits for somebody's nod: the rest of a batch of which only the first jobs run.
     held = models.BooleanField(default=False)
+    # What keeps it out of the indexes that a lane steps through (jobs.readiness).
+    put_off_until = PutOffField(null=True, blank=True, editable=False)
+    blocked = models.BooleanField(default=False, editable=False)
     # How far down the ladder of measures against too little memory it has gone (0: none).
     memory_step = models.PositiveSmallIntegerField(default=0)
     # Of the request that submitted it: all log lines of the job are found by it.
@@ -84,6 +90,7 @@ class Job(models.Model):
     )
     source_info = models.CharField(max_length=200, blank=True, default="")
     checkpoint = models.CharField(max_length=500, blank=True, default="")
+    loras = LorasField(blank=True, default="", editable=False)
     images_wanted = models.PositiveSmallIntegerField(default=1)
     attempts_made = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=3)
@@ -109,11 +116,10 @@ class Job(models.Model):
                 "position",
                 "id",
                 name="job_queue",
-                condition=Q(status="pending", deleted_at__isnull=True),
+                condition=_WAITS,
             ),
             # What a lane chooses from: of each owner the first, and what fits the loaded model.
-            # What ends them is looked at without reading the rows. Jobs that were put off have an
-            # index of their own, or a hundred thousand for tomorrow would be walked each time.
+            # What ends them is looked at without reading the rows.
             models.Index(
                 "app_type",
                 "target_server_alias",
@@ -122,11 +128,10 @@ class Job(models.Model):
                 ScopeOf(),
                 "position",
                 "id",
+                *_LOOKED_AT,
                 "checkpoint",
-                "retry_at",
-                "deadline",
                 name="job_turns",
-                condition=_CHOOSABLE & Q(not_before__isnull=True),
+                condition=_CHOOSABLE,
             ),
             models.Index(
                 "app_type",
@@ -137,24 +142,28 @@ class Job(models.Model):
                 ScopeOf(),
                 "position",
                 "id",
-                "retry_at",
-                "deadline",
+                *_LOOKED_AT,
                 name="job_models",
-                condition=_CHOOSABLE & Q(not_before__isnull=True),
+                condition=_CHOOSABLE,
             ),
+            # Which LoRAs are waited for, where any are.
             models.Index(
                 "app_type",
                 "target_server_alias",
                 "lane_class",
                 "priority",
-                ScopeOf(),
-                "not_before",
-                "id",
-                "checkpoint",
-                "retry_at",
-                "deadline",
-                name="job_timed",
-                condition=_CHOOSABLE & Q(not_before__isnull=False),
+                "loras",
+                name="job_loras",
+                condition=_CHOOSABLE & ~Q(loras=""),
+            ),
+            # What is to be put into those above when its time has come, or was forgotten.
+            models.Index(
+                fields=["status", "put_off_until"],
+                name="job_put_off",
+                condition=_WAITS & Q(put_off_until__isnull=False),
+            ),
+            models.Index(
+                fields=["status", "id"], name="job_blocked", condition=_WAITS & Q(blocked=True)
             ),
             # The lists. Partial, so that a count needs the index alone and no row.
             models.Index(fields=["created_at", "id"], name="job_created", condition=_LISTED),

@@ -13,6 +13,7 @@ from apikeys.actors import Actor
 from jobs import services
 from jobs.choices import Status
 from jobs.models import Undo
+from jobs.models.derived import separated
 from jobs.services import queue as whole_queue
 from jobs.services import undo as undoing
 from jobs.services.changes import NewTimes
@@ -28,6 +29,7 @@ __all__ = [
     "count",
     "delete",
     "done",
+    "drop_loras",
     "duplicate",
     "only_staff",
     "retry",
@@ -144,6 +146,15 @@ def wait_not(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Let a waiting job run without those that it depends on."""
     services.patch(job_id, actor_of(request), {"depends_on": ()}, {})
     return done(request, "It waits for no other job now.")
+
+
+@login_required
+@require_POST
+def drop_loras(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Let a waiting job run without LoRAs that its server lacks."""
+    names = separated(request.POST.get("loras", ""))
+    services.leave_out_loras(job_id, actor_of(request), names)
+    return done(request, f"It will be made without {', '.join(names)[:200]}.")
 
 
 # --- The queue as a whole ---------------------------------------------------------------------

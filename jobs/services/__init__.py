@@ -23,7 +23,7 @@ from jobs.services.cancelling import Taken, cancel_all, cancel_many, clear_finis
 from jobs.services.chains import also_taken, failed_with, retry_dependents, retry_together
 from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry
 from jobs.services.duplicating import duplicate
-from jobs.services.edit import patch
+from jobs.services.edit import leave_out_loras, patch
 from jobs.services.history import history_of
 from jobs.services.orders import Need, Order, Submission
 from jobs.services.places import Goal, Moved, arrange, move, move_many
@@ -58,6 +58,7 @@ __all__ = [
     "find_as_of",
     "find_batch",
     "history_of",
+    "leave_out_loras",
     "move",
     "move_many",
     "nod",

@@ -12,6 +12,7 @@ from apikeys.actors import Actor
 from jobs import chains, journal
 from jobs.choices import Status
 from jobs.models import Job, JobDependency, OnFailure, Retry, hold_queue
+from jobs.readiness import note_blocked
 from jobs.services.changes import NewTimes, Seed, find, retry
 from jobs.services.orders import Need
 from jobs.usage import check_quota
@@ -63,6 +64,7 @@ class Ties:
             for parent, on_failure in self.needs.items()
         ]
         JobDependency.objects.bulk_create(rows, batch_size=250)
+        note_blocked(job_ids)
         journal.add([{"need": {**journal.record_of(row), "id": None}} for row in rows])
 
     def replace(self, job_id: UUID) -> None:
@@ -78,6 +80,8 @@ class Ties:
         rows.filter(parent__in=[p for p in old if p not in self.needs or p in new]).delete()
         if new:
             Ties(new, self.actor).tie([job_id])
+        else:
+            note_blocked([job_id])
 
 
 def needs_of(job_id: UUID) -> tuple[Need, ...]:

@@ -1,6 +1,6 @@
 """Changing what a waiting job asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from jobs import events, inputs, transitions, wording
 from jobs.choices import Status
 from jobs.models import Job, hold_queue
 from jobs.params import normalise
+from jobs.params.loras import without_loras
 from jobs.ports import ports
 from jobs.services import chains
 from jobs.services.changes import find, wrong_state
@@ -22,7 +23,7 @@ from jobs.services.variations import canonical_name
 from mobilesd.errors import Unavailable, bad_field
 from mobilesd.sqlite import write_turn
 
-__all__ = ["PATCHABLE", "patch"]
+__all__ = ["PATCHABLE", "leave_out_loras", "patch"]
 
 # The names of an Order's fields that a job keeps until it starts -> the job's own.
 PATCHABLE = {
@@ -44,6 +45,20 @@ def patch(job_id: UUID, actor: Actor, changes: Mapping[str, Any], params: Mappin
     NotFound, InvalidInput, Problem (`app_type_not_allowed`), or Conflict for a job that does not
     wait any more.
     """
+    return _changed_job(job_id, actor, lambda job: _apply(job, actor, changes, params))
+
+
+def leave_out_loras(job_id: UUID, actor: Actor, names: Sequence[str]) -> Job:
+    """Take these LoRAs out of a waiting job's prompts and list; raises what `patch` raises."""
+
+    def apply(job: Job) -> bool:
+        return _apply(job, actor, {}, without_loras(job.generation_params, names))
+
+    return _changed_job(job_id, actor, apply)
+
+
+def _changed_job(job_id: UUID, actor: Actor, apply: Callable[[Job], bool]) -> Job:
+    """Apply a change to a waiting job until nobody was faster; return the job."""
     for _ in range(_TRIES):
         job = find(job_id, actor)
         if job.status != Status.PENDING:
@@ -52,7 +67,7 @@ def patch(job_id: UUID, actor: Actor, changes: Mapping[str, Any], params: Mappin
                 f"The job can't be changed: it is {job.status}.",
                 "Only a job that waits can be changed. Submit a new one instead.",
             )
-        if _apply(job, actor, changes, params):
+        if apply(job):
             return find(job_id, actor)
     raise Unavailable("The job is being changed by others all the time.", retry_after=1)
 

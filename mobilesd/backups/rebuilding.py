@@ -18,6 +18,7 @@ from jobs import events, inputs, journal, wording
 from jobs.checksums import JOB, of_row
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Batch, Epoch, Idempotency, Job, JobDependency, JobProgress
+from jobs.readiness import note_blocked
 from mobilesd.backups import orphans
 
 __all__ = ["Counts", "complete"]
@@ -180,11 +181,9 @@ def _keys(told: journal.Told) -> None:
 def _needs(told: journal.Told) -> None:
     jobs = set(Job.objects.values_list("pk", flat=True))
     rows = [JobDependency(**{**_values(JobDependency, n), "id": None}) for n in told.needs]
-    JobDependency.objects.bulk_create(
-        [row for row in rows if row.job_id in jobs and row.parent_id in jobs],
-        ignore_conflicts=True,
-        batch_size=_AT_ONCE,
-    )
+    known = [row for row in rows if row.job_id in jobs and row.parent_id in jobs]
+    JobDependency.objects.bulk_create(known, ignore_conflicts=True, batch_size=_AT_ONCE)
+    note_blocked(list({row.job_id for row in known}))
 
 
 # --- How jobs ended -----------------------------------------------------------------------

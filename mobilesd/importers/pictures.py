@@ -25,9 +25,9 @@ from jobs.exchange import other_id
 from jobs.infotext import parse
 from jobs.infotext.params import understand
 from jobs.models import Job
+from jobs.params.loras import loras_in_prompt
 from jobs.pictures import verify
 from mobilesd.storage import StoredFile
-from models_catalog.resolve import loras_in_prompt
 
 __all__ = ["FoundPicture", "PictureImport", "read_file"]
 

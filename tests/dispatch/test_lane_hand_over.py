@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from dispatch.fakes.forge import FakeForge
+from dispatch.lanes.run import Run
 from jobs.choices import Status
 from jobs.models import Attempt
 from tests.dispatch.lane_harness import (
@@ -63,3 +64,27 @@ def test_one_that_ends_far_in_the_future_gets_no_company() -> None:
             assert Attempt.objects.count() == 1, "the other one can still be moved and cancelled"
             fake.engine.seconds = 0.2
             until_final(jobs)
+
+
+@pytest.mark.parametrize("lane_class", ["interactive", "background"])
+def test_on_an_unknown_end_no_background_job_is_handed_over(lane_class, monkeypatch):
+    """On the server it could not be taken back for an interactive job that comes before."""
+    monkeypatch.setattr(Run, "remaining", lambda self: None)
+    with FakeForge(seconds=1) as fake:
+        server = connected(fake)
+        jobs = queue(3, lane_class=lane_class)
+        with lane(server, linger=0.05, blind_lead=0.0):
+            until_final(jobs)
+        runs = fake.log.runs()
+    waited = [later.arrived_at < run.ended_at for run, later in itertools.pairwise(runs)]
+    assert waited == [lane_class == "interactive"] * 2
+
+
+def test_near_a_known_end_a_background_job_is_handed_over():
+    with FakeForge(seconds=1) as fake:
+        server = connected(fake)
+        jobs = queue(3, lane_class="background")
+        with lane(server, linger=0.05):
+            until_final(jobs)
+        runs = fake.log.runs()
+    assert all(later.arrived_at < run.ended_at for run, later in itertools.pairwise(runs))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.scheduling import PATIENCE_LOADS, choose
+from dispatch.scheduling import AGEING_SECONDS, PATIENCE_LOADS, choose
 from tests.dispatch.scheduling_cases import MODELS, candidate, checked, state
 
 
@@ -59,3 +59,81 @@ def test_every_job_gets_its_turn_in_any_mix(models, stream):
     )
     bound = PATIENCE_LOADS * load_seconds + len(models) * (load_seconds + run_seconds)
     assert waited <= bound
+
+
+class Shop:
+    """One server that makes a picture in RUN seconds, and owners that take turns."""
+
+    RUN = 60.0
+
+    def __init__(self):
+        self.server = state(loaded="x.safetensors")
+        self.now, self.arrived, self.queue, self.turns = 0.0, {}, [], {}
+        self.started = []
+
+    def order(self, owner, priority, **fields):
+        job = candidate("x", owner=owner, priority=priority, **fields)
+        self.arrived[job.id] = self.now
+        self.queue.append(job)
+        return job
+
+    def serve(self):
+        seen = [
+            replace(
+                job,
+                queued_for=self.now - self.arrived[job.id],
+                turn=self.turns.get(job.owner, 0.0),
+            )
+            for job in self.queue
+        ]
+        chosen = choose(self.server, seen).candidate
+        self.queue = [job for job in self.queue if job.id != chosen.id]
+        self.started.append(chosen)
+        self.now += self.RUN
+        self.turns[chosen.owner] = self.now
+        return chosen
+
+
+@checked
+@given(priority=st.integers(2, 10), count=st.integers(1, 4))
+def test_an_endless_stream_of_somebodys_urgent_jobs_does_not_starve_others(priority, count):
+    shop = Shop()
+    others = {shop.order("modest", priority).id for _ in range(count)}
+    steps = priority - 1
+    bound = steps * AGEING_SECONDS + 2 * shop.RUN * (count + 1)
+    while others & {job.id for job in shop.queue}:
+        shop.order("urgent", 1)
+        shop.serve()
+        assert shop.now <= bound
+    assert shop.now >= steps * AGEING_SECONDS, "up to then the priority counts"
+
+
+@checked
+@given(hours=st.floats(0, 100), low=st.integers(2, 10))
+def test_ones_own_urgent_job_comes_before_ones_own_old_ones(hours, low):
+    shop = Shop()
+    for _ in range(5):
+        shop.order("me", low)
+    shop.now = hours * 3600
+    urgent = shop.order("me", 1)
+    assert shop.serve().id == urgent.id
+
+
+def test_in_a_class_priority_ages_but_background_work_stays_behind():
+    shop = Shop()
+    shop.order("modest", 1, lane_class=1)
+    shop.now = 1000 * AGEING_SECONDS
+    interactive = shop.order("urgent", 10)
+    assert shop.serve().id == interactive.id
+
+
+def test_an_old_job_lifts_no_job_of_its_owner_that_comes_after_it():
+    shop = Shop()
+    old = shop.order("modest", 5)
+    shop.now = 4 * AGEING_SECONDS
+    late = shop.order("modest", 9)
+    shop.order("urgent", 1)
+    shop.order("urgent", 1)
+    started = [shop.serve() for _ in range(4)]
+    assert started[-1].id == late.id
+    assert old.id in {job.id for job in started[:2]}

@@ -8,7 +8,6 @@ from models_catalog.resolve import (
     KnownModel,
     ModelIndex,
     bare_name,
-    loras_in_prompt,
     model_key,
     resolve,
 )
@@ -156,19 +155,3 @@ def test_listed_name_means_itself(known):
             model_key(model.name) and "[" not in model.name
         ):
             assert resolve(model.name, known) is model
-
-
-@pytest.mark.parametrize(
-    ("prompt", "found"),
-    [
-        ("", []),
-        ("a cat", []),
-        ("a <lora:one:0.8> cat <lora:two> <lora:one:1>", ["one", "two"]),
-        ("<lora: spaced name :1:0.5>", ["spaced name"]),
-        ("<lora:v1.2-x_y:-0.5>", ["v1.2-x_y"]),
-        ("<lora:> <lora::1> <lora", []),
-        ("<hypernet:a:1>", []),
-    ],
-)
-def test_loras_in_a_prompt(prompt, found):
-    assert loras_in_prompt(prompt) == found

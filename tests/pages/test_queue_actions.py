@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apikeys.actors import Actor
+from dispatch.models import Inventory
 from jobs import services
 from jobs.choices import Status
 from jobs.models import Batch, Job, QueueSettings, Undo
@@ -281,6 +282,38 @@ def test_a_reason_brings_its_button_once(staff_browser):
     page = staff_browser.get("/").text
     assert page.count("Nothing answers there.") == 3
     assert page.count('action="/servers/gpu/test"') == 1
+
+
+def _with_a_lora_that_is_on_b(member):
+    for alias, loras in [("a", []), ("b", ["film"])]:
+        server = factories.server(alias)
+        Inventory.objects.create(server=server, data={"loras": loras}, updated_at=timezone.now())
+    params = {"positive_prompt": "a cat <lora:film:1> at sea", "loras": [{"name": "Film"}]}
+    return factories.job(owner=member, target_server_alias="a", generation_params=params)
+
+
+def test_a_job_that_waits_for_a_lora_can_run_without_it(browser, member):
+    job = _with_a_lora_that_is_on_b(member)
+    page = browser.get("/").content.decode()
+    assert "a lacks the LoRA" in page
+    for label in ("Use b", "Change the job", "Run without it"):
+        assert label in page
+    url = f"/jobs/{job.pk}/without-loras"
+    assert url in page
+    answer = browser.post(url, {"loras": "film"}, headers=HTMX)
+    assert _toast(answer)["text"] == "It will be made without film."
+    job.refresh_from_db()
+    assert job.generation_params["positive_prompt"] == "a cat  at sea"
+    assert "loras" not in job.generation_params
+    assert job.loras == ""
+    assert "lacks" not in browser.get("/").content.decode()
+
+
+def test_nobody_takes_loras_out_of_the_job_of_another(browser):
+    job = _with_a_lora_that_is_on_b(factories.user())
+    browser.post(f"/jobs/{job.pk}/without-loras", {"loras": "film"}, headers=HTMX)
+    job.refresh_from_db()
+    assert "<lora:film:1>" in job.prompt
 
 
 def test_a_long_queue_is_shown_in_parts(browser, member):

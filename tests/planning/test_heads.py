@@ -131,6 +131,24 @@ def test_of_more_owners_than_are_looked_at_all_get_their_turn(monkeypatch):
     assert len(set(served[:10])) == 10, "nobody twice before everybody had one"
 
 
+def test_an_old_job_of_another_is_taken_though_more_urgent_ones_wait():
+    from dispatch.lanes.claims import Claimer
+    from dispatch.lease import take
+
+    server, now = factories.server(), timezone.now()
+    claimer = Claimer(take(server.pk), server.alias, None, None)
+    for _ in range(3):
+        factories.job(priority=1)
+    urgent = claimer.next_candidate()
+    assert urgent.rank[1] == 1
+    claim(urgent.id, server_alias="a", lane=uuid4())
+    old = factories.job(owner=factories.user(), created_at=now - timedelta(hours=3))
+    assert claimer.next_candidate().id == old.pk
+    late = Job.objects.filter(pk=old.pk)
+    late.update(not_before=now - timedelta(minutes=5))
+    assert claimer.next_candidate().rank[1] == 1, "it could not have started before"
+
+
 def _state():
     from dispatch.candidates import server_states
 

@@ -33,7 +33,7 @@ def test_it_is_told_since_when_and_why_until_one_is_made(world: World, monkeypat
         assert tasks.look_and_back_up() == "failed"
     [words] = told()
     assert words == (
-        "No backup can be made since 01:46 on Sun 09 Sep 2001 (UTC): [Errno 28] No space left on"
+        "No backup could be made since 01:46 on Sun 09 Sep 2001 (UTC): [Errno 28] No space left on"
         " device."
     )
     assert tasks.look_and_back_up() == "backed up"

@@ -16,6 +16,7 @@ _TITLE_HASH = re.compile(r" \[[0-9a-f]+\]$")
 def read(client: Client) -> ServerInventory:
     """Return the inventory; raises what the client raises, and KeyError, TypeError or
     AttributeError for lists of another shape."""
+    loras = _late_rows(client, "loras")
     samplers = _rows(client, "samplers")
     schedulers = _rows(client, "schedulers")
     modules = _late_rows(client, "sd-modules")
@@ -23,7 +24,8 @@ def read(client: Client) -> ServerInventory:
     labels = _scheduler_aliases(schedulers)
     return ServerInventory(
         checkpoints=tuple(_checkpoint(row) for row in _rows(client, "sd-models")),
-        loras=tuple(_names(_late_rows(client, "loras"))),
+        loras=tuple(_names(loras)),
+        lora_aliases=tuple(str(row["alias"]) for row in loras if row.get("alias")),
         samplers=tuple(_names(samplers)),
         schedulers=tuple(str(row.get("label") or row["name"]) for row in schedulers),
         upscalers=tuple(dict.fromkeys(name for name in upscalers if name != "None")),

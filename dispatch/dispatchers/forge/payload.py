@@ -10,7 +10,8 @@ from typing import Any
 from dispatch.dispatchers.base import BackendError, ErrorClass, Order, Request
 from dispatch.dispatchers.forge import names
 from dispatch.inventory import ServerInventory
-from models_catalog.resolve import ModelIndex, bare_name, loras_in_prompt
+from jobs.params.loras import loras_in_prompt
+from models_catalog.resolve import ModelIndex, bare_name
 
 __all__ = ["OVERRIDES", "build", "left_out"]
 

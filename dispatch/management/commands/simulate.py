@@ -111,6 +111,7 @@ def _work(row: Any, number: int) -> Work:
         ),
         # Counted from the start of the trace, as all times are.
         waited=-at,
+        queued_for=-at,
         owner=_value(row, "owner", "", path),
     )
     return Work(job, _value(row, "units", 1.0, path), at)

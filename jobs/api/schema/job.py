@@ -139,7 +139,7 @@ EXAMPLE_JOB: dict[str, Any] = {
     "queue_position": 2,
     "waiting_reason": {
         "code": "server_offline",
-        "message": "gpu is offline since 4 min. It does not answer.",
+        "message": "gpu has been offline for 4 min. It does not answer.",
         "action": "Start the server, or test the connection.",
         "buttons": [{"label": "Test the connection", "kind": "test_server", "target": "gpu"}],
     },
