@@ -21,7 +21,8 @@ from gallery.pictures import inspect
 from jobs.checksums import IMAGE, of_row
 from jobs.infotext import Infotext, parse
 from jobs.models import Job
-from models_catalog.resolve import bare_name, loras_in_prompt, model_key
+from jobs.params.loras import loras_in_prompt
+from models_catalog.resolve import bare_name, model_key
 
 __all__ = ["Orphan", "find", "match", "row_of"]
 
