@@ -17,7 +17,7 @@ from dispatch.known import inventories
 from dispatch.models import Server
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
-from jobs.ports import Forecast, Plan, Reason
+from jobs.ports import Button, Forecast, Plan, Reason
 from mobilesd.storage import has_room
 from models_catalog.resolve import loras_in_prompt, model_key
 
@@ -73,8 +73,13 @@ class DispatchServers:
 
     def waiting_reasons(self, jobs: Sequence[Job]) -> Mapping[UUID, Reason]:
         if not has_room():
-            text = "The disk of MobileSD is nearly full: nothing new is begun."
-            return {job.pk: Reason("storage_low", text, "Make room on that disk.") for job in jobs}
+            full = Reason(
+                "storage_low",
+                "The disk of MobileSD is nearly full: nothing new is begun.",
+                "Make room on that disk, or keep less.",
+                (Button("Look at the storage", "show_storage"),),
+            )
+            return dict.fromkeys((job.pk for job in jobs), full)
         return candidates.reasons(jobs)
 
     def paused(self) -> Sequence[str]:

@@ -35,8 +35,8 @@ class Candidate:
     """A pending job, in what matters for the choice; `waited` in seconds.
 
     `owner` is whose turn it takes, `turn` when that owner's last one was (any rising number; 0:
-    never). `not_due`, `held` and `closed` are sentences: it is put off, the queue or its app type
-    is paused, or the queue is outside of its hours. `held_back` is what its own chain or batch
+    never). `not_due`, `held` and `closed` are sentences: it is put off (`backs_off`: after an error,
+    not by its owner), the queue or its app type is paused, or the queue is outside of its hours. `held_back` is what its own chain or batch
     says (jobs.chains).
     """
 
@@ -48,6 +48,7 @@ class Candidate:
     waited: float = 0.0
     avoid: frozenset[str] = frozenset()
     not_due: str = ""
+    backs_off: bool = False
     held: str = ""
     owner: str = ""
     turn: float = 0.0
@@ -126,8 +127,14 @@ def _held_back(job: Candidate) -> Reason | None:
         button = Button("Resume the queue", "resume_queue", job.held_app_type)
         return Reason("paused", job.held, "Resume the queue.", (button,))
     if job.closed:
-        return Reason("outside_hours", job.closed, "Wait, or change the hours of the queue.")
-    return Reason("not_before", job.not_due) if job.not_due else None
+        hours = Button("Change the hours", "edit_hours")
+        return Reason(
+            "outside_hours", job.closed, "Wait, or change the hours of the queue.", (hours,)
+        )
+    if job.not_due:
+        now = Button("Try it now", "try_now", str(job.id)) if job.backs_off else _EDIT
+        return Reason("not_before", job.not_due, buttons=(now,))
+    return None
 
 
 def hindrance(job: Candidate, server: ServerState) -> Reason | None:
@@ -142,7 +149,9 @@ def hindrance(job: Candidate, server: ServerState) -> Reason | None:
         return closed
     if server.alias in job.avoid:
         return Reason(
-            "server_busy", f"{server.alias} could not do it; it waits for another server."
+            "server_busy",
+            f"{server.alias} could not do it; it waits for another server.",
+            buttons=(Button(f"Use {server.alias} again", "choose_server", server.alias),),
         )
     if not server.healthy:
         return _offline(server)
@@ -156,16 +165,24 @@ def _not_now(server: ServerState) -> Reason | None:
     resume = (Button(f"Resume {server.alias}", "resume_server", server.alias),)
     if not server.enabled:
         return Reason(
-            "paused", f"{server.alias} is switched off.", "Switch the server on, or choose another."
+            "paused",
+            f"{server.alias} is switched off.",
+            "Switch the server on, or choose another.",
+            (Button(f"Switch {server.alias} on", "enable_server", server.alias),),
         )
     if server.paused:
         return Reason("paused", f"{server.alias} is paused.", "Resume the server.", resume)
     if server.closed:
-        over = resume if server.run_until_over else ()
+        over = server.run_until_over
+        hours = (Button("Change the hours", "edit_hours", server.alias),)
         action = "Resume the server." if over else "Wait, or change the server's hours."
-        return Reason("outside_hours", f"{server.alias} {server.closed}", action, over)
+        return Reason(
+            "outside_hours", f"{server.alias} {server.closed}", action, resume if over else hours
+        )
     if server.yields:
-        return Reason("yielding", f"{server.alias} gives way to others. {server.yields}")
+        edit = Button(f"Change {server.alias}", "edit_server", server.alias)
+        text = f"{server.alias} gives way to others. {server.yields}"
+        return Reason("yielding", text, "Wait, or change when it gives way.", (edit,))
     return None
 
 
@@ -278,7 +295,7 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
             "server_removed",
             f"The server {job.target} was removed.",
             "Choose another server, cancel the job, or add the server again.",
-            _instead(job, same),
+            _instead(job, same) or _ANYWHERE,
         )
     fitting = [server for server in same if job.target in ("", server.alias)]
     if not fitting:
@@ -286,6 +303,7 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
             "no_server_for_app_type",
             f"There is no server for {job.app_type} jobs.",
             "Add a server.",
+            (_ADD,),
         )
     found = {server.alias: hindrance(job, server) for server in fitting}
     able = [server for server in fitting if found[server.alias] is None]
@@ -313,12 +331,17 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
 # Which of several servers' reasons is shown: the one that is the nearest to going away.
 _NEAREST = ("server_offline", "yielding", "outside_hours", "model_missing", "paused", "server_busy")
 _EDIT = Button("Change the job", "edit")
+_ADD = Button("Add a server", "add_server")
+_ANYWHERE = (Button("Use any server", "choose_server"), _ADD)
 
 
 def _its_turn(job: Candidate, able: Sequence[ServerState]) -> Reason:
     if all(not server.has_lane for server in able):
         return Reason(
-            "no_free_lane", "All lanes are in use by other servers.", "Raise MOBILESD_LANES."
+            "no_free_lane",
+            "All lanes are in use by other servers.",
+            "Switch a server off that is not needed, or raise MOBILESD_LANES.",
+            (Button("Look at the servers", "show_servers"),),
         )
     names = " or ".join(server.alias for server in able[:2])
     lacking = [

@@ -6,7 +6,7 @@ List calls take many jobs at once, so that a page of jobs costs a fixed number o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from jobs.models import Job
 
 __all__ = [
+    "BUTTON_KINDS",
     "Button",
+    "ButtonKind",
     "Forecast",
     "ForecastPort",
     "PicturesPort",
@@ -28,17 +30,36 @@ __all__ = [
 ]
 
 
+ButtonKind = Literal[
+    "add_server",
+    "cancel_dependency",
+    "choose_server",
+    "edit",
+    "edit_hours",
+    "edit_server",
+    "enable_server",
+    "nod",
+    "resume_queue",
+    "resume_server",
+    "show_servers",
+    "show_storage",
+    "test_server",
+    "try_now",
+]
+BUTTON_KINDS: tuple[ButtonKind, ...] = get_args(ButtonKind)
+
+
 @dataclass(frozen=True)
 class Button:
     """What a person can do about a reason; `kind` says what, `target` with what.
 
-    Kinds and their targets: `test_server`, `resume_server`, `choose_server`, `send_model` (an
-    alias), `resume_queue` ("" or an app type), `nod` (a batch), `edit`, `cancel_dependency`
-    (a job).
+    Targets: an alias (`test_server`, `enable_server`, `edit_server`, `resume_server`), an alias or
+    "" for any (`choose_server`), an alias or "" for the queue (`edit_hours`), "" or an app type
+    (`resume_queue`), a batch (`nod`), a job (`cancel_dependency`, `try_now`). The others need none.
     """
 
     label: str
-    kind: str
+    kind: ButtonKind
     target: str = ""
 
 

@@ -40,6 +40,7 @@ urlpatterns = [
     path("api/v2/events", streams.EventsV2.as_view()),
     path("api/v2/jobs/<uuid:job_id>/cancel", changes.CancelV2.as_view()),
     path("api/v2/jobs/<uuid:job_id>/retry", changes.RetryV2.as_view()),
+    path("api/v2/jobs/<uuid:job_id>/try-now", changes.TryNowV2.as_view()),
     path("api/v2/jobs/<uuid:job_id>/move", changes.MoveV2.as_view()),
     path("api/v2/jobs/<uuid:job_id>/duplicate", changes.DuplicateV2.as_view()),
     path("api/v2/jobs/<uuid:job_id>/history", history.HistoryV2.as_view()),

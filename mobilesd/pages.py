@@ -38,6 +38,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/duplicate", actions.duplicate, name="job-duplicate"),
     path("jobs/<uuid:job_id>/server", actions.send_to, name="job-server"),
     path("jobs/<uuid:job_id>/wait-not", actions.wait_not, name="job-wait-not"),
+    path("jobs/<uuid:job_id>/try-now", actions.try_now, name="job-try-now"),
     path("jobs/<uuid:job_id>/retry", actions.retry, name="job-retry"),
     path("jobs/<uuid:job_id>/delete", actions.delete, name="job-delete"),
     path("images/<uuid:image_id>", pictures.image, name="image"),

@@ -26,6 +26,7 @@ __all__ = [
     "JobV2",
     "MoveV2",
     "RetryV2",
+    "TryNowV2",
     "read_goal",
 ]
 
@@ -108,6 +109,17 @@ class RetryV2(ApiView):
                 "dependents": [str(other) for other in others],
             }
         )
+
+
+class TryNowV2(ApiView):
+    """Try a job at once that waits because an attempt went wrong."""
+
+    required_scopes = {"POST": WRITE}
+
+    def post(self, request: Request, job_id: UUID) -> Response:
+        job = services.try_now(job_id, Actor.of_request(request))
+        message = "The job is tried as soon as a server is free."
+        return Response({"success": True, "message": message, "job": emit_job(job)})
 
 
 class DuplicateV2(ApiView):

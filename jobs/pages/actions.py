@@ -29,6 +29,7 @@ __all__ = [
     "retry",
     "send_to",
     "switch",
+    "try_now",
     "undo",
     "undo_of",
     "wait_not",
@@ -81,6 +82,14 @@ def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
         return done(request, "Back in the queue, with a new seed.")
     services.retry(job_id, actor_of(request))
     return done(request, "Back in the queue.")
+
+
+@login_required
+@require_POST
+def try_now(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Try a job at once that is put off after an error."""
+    services.try_now(job_id, actor_of(request))
+    return done(request, "It is tried as soon as a server is free.")
 
 
 @login_required

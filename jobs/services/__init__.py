@@ -14,7 +14,7 @@ from jobs.services.batches import (
 from jobs.services.bulk import BatchSubmission, BulkOrder, expanded, submit_bulk
 from jobs.services.cancelling import Taken, cancel_all, cancel_many, clear_finished
 from jobs.services.chains import also_taken, failed_with, retry_dependents, retry_together
-from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry
+from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry, try_now
 from jobs.services.duplicating import duplicate
 from jobs.services.edit import patch
 from jobs.services.history import history_of
@@ -59,4 +59,5 @@ __all__ = [
     "retry_together",
     "submit",
     "submit_bulk",
+    "try_now",
 ]

@@ -256,6 +256,18 @@ OPERATIONS: Operations = {
         answers=_again("The job is queued again."),
         errors=(*_ERRORS, "quota_exceeded", "unsupported_parameter"),
     ),
+    ("POST", "/api/v2/jobs/{job_id}/try-now"): Operation(
+        name="try_job_now",
+        tag="Jobs",
+        summary="Try a job at once that waits because an attempt went wrong.",
+        description=(
+            "After an error that may pass, a job waits for seconds or minutes before it is tried"
+            " again. This ends that wait; a job that does not wait for that stays as it is."
+        ),
+        path=JOB_ID,
+        answers=changed("The job is tried as soon as a server is free."),
+        errors=("job_not_found", "job_operation_conflict"),
+    ),
     ("POST", "/api/v2/jobs/{job_id}/duplicate"): Operation(
         name="duplicate_job",
         tag="Jobs",
