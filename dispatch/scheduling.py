@@ -35,9 +35,9 @@ class Candidate:
     """A pending job, in what matters for the choice; `waited` in seconds.
 
     `owner` is whose turn it takes, `turn` when that owner's last one was (any rising number; 0:
-    never). `not_due`, `held` and `closed` are sentences: it is put off (`backs_off`: after an error,
-    not by its owner), the queue or its app type is paused, or the queue is outside of its hours. `held_back` is what its own chain or batch
-    says (jobs.chains).
+    never). `not_due`, `held` and `closed` are sentences: it is put off (`backs_off`: after an
+    error, not by its owner), the queue or its app type is paused, or the queue is outside of its
+    hours. `held_back` is what its own chain or batch says (jobs.chains).
     """
 
     id: UUID

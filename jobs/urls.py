@@ -51,6 +51,7 @@ urlpatterns = [
     path("api/v2/queue/clear", queue.ClearV2.as_view()),
     path("api/v2/queue/clear-finished", many.ClearFinishedV2.as_view()),
     path("api/v2/queue/move", many.MoveManyV2.as_view()),
+    path("api/v2/queue/priority", many.PrioritiseManyV2.as_view()),
     path("api/v2/queue/cancel", many.CancelManyV2.as_view()),
     path("api/v2/undo/<uuid:undo_id>", many.UndoV2.as_view()),
     path("api/v2/queue/export", exchange.ExportV2.as_view()),

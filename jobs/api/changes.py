@@ -15,6 +15,7 @@ from jobs.api.orders import kind_of, read_patch
 from jobs.api.serializers import emit_job
 from jobs.services import undo
 from jobs.services.changes import Seed
+from jobs.services.places import ENDS
 from mobilesd.errors import InvalidInput, bad_field
 from mobilesd.http.views import ApiView, json_object
 
@@ -158,8 +159,9 @@ def _seed(body: Mapping[str, Any]) -> Seed:
 class MoveV2(ApiView):
     """Move a waiting job: `{"before": id}`, `{"after": id}`, or `{"to": "top"}` or "bottom".
 
-    `top` and `bottom` are those of its priority. Next to a job of another priority or lane it
-    takes these over. Members move their own jobs among each other; staff move them anywhere.
+    `top` and `bottom` are those of its priority, `first` and `last` those of the whole queue. Next
+    to a job of another priority or lane it takes these over. Members move their own jobs among
+    each other; staff move them anywhere.
     """
 
     required_scopes = {"POST": WRITE}
@@ -172,7 +174,7 @@ class MoveV2(ApiView):
 
 
 def read_goal(body: Mapping[str, Any]) -> services.Goal:
-    """Read `{"before": id}`, `{"after": id}` or `{"to": "top" | "bottom"}`."""
+    """Read `{"before": id}`, `{"after": id}` or `{"to": "top"}`, or another end."""
     for name in body:
         if name not in _GOALS:
             raise bad_field(
@@ -187,8 +189,8 @@ def read_goal(body: Mapping[str, Any]) -> services.Goal:
         )
     [(name, value)] = body.items()
     if name == "to":
-        if value not in ("top", "bottom"):
-            raise bad_field("to", "must be top or bottom.")
+        if value not in ENDS:
+            raise bad_field("to", f"must be one of {', '.join(ENDS)}.")
         return services.Goal(value)
     try:
         neighbour = UUID(value) if isinstance(value, str) else None

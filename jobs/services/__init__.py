@@ -20,6 +20,7 @@ from jobs.services.edit import patch
 from jobs.services.history import history_of
 from jobs.services.orders import Need, Order, Submission
 from jobs.services.places import Goal, Moved, arrange, move, move_many
+from jobs.services.priorities import Prioritised, prioritise_many
 from jobs.services.submit import submit
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Moved",
     "Need",
     "Order",
+    "Prioritised",
     "Submission",
     "Taken",
     "also_taken",
@@ -54,6 +56,7 @@ __all__ = [
     "move_many",
     "nod",
     "patch",
+    "prioritise_many",
     "retry",
     "retry_dependents",
     "retry_together",

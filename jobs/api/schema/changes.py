@@ -3,6 +3,7 @@
 from jobs.api.schema.job import EXAMPLE_ID, EXAMPLE_JOB, JOB_ID
 from jobs.api.schema.submitting import ERRORS as SUBMISSION_ERRORS
 from jobs.api.schema.submitting import ORDER_FIELDS, SUBMISSIONS
+from jobs.services.places import ENDS
 from mobilesd.schema.operations import Answer, Body, Operation, Operations, Parameter
 from mobilesd.schema.shapes import (
     Shape,
@@ -23,7 +24,7 @@ __all__ = ["GOALS", "OPERATIONS", "SEED", "UNDO", "UNDO_EXAMPLE", "changed"]
 GOALS: dict[str, Shape] = {
     "before": uuid("The id of a job."),
     "after": uuid("The id of a job."),
-    "to": word(["top", "bottom"]),
+    "to": word(ENDS, "An end of its priority (`top`, `bottom`), or of the whole queue."),
 }
 
 _NULL: Shape = {"type": "null"}
@@ -193,9 +194,10 @@ OPERATIONS: Operations = {
         tag="Jobs",
         summary="Move a job that waits to another place in the queue.",
         description=(
-            "`top` and `bottom` are those of its priority. Next to a job of another priority or"
-            " lane it takes these over. Members move their own jobs among each other; staff, and"
-            " keys with `jobs:all`, move them anywhere."
+            "`top` and `bottom` are those of its priority, `first` and `last` those of the whole"
+            " queue. Next to a job of another priority or lane it takes these over, and on its way"
+            " to `first` or `last`. Members move their own jobs among each other; staff, and keys"
+            " with `jobs:all`, move them anywhere."
         ),
         path=JOB_ID,
         body=Body(
