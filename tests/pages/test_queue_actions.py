@@ -175,7 +175,7 @@ def test_rows_show_a_priority_and_the_background_where_they_are_not_the_usual(br
 def test_a_batch_is_one_entry_with_its_results(browser, member):
     _waiting(member, 1)
     batch = _batch(member)
-    page = browser.get("/").text
+    page = browser.get("/queue/active").text
     assert page.count("data-entry=") == 2
     assert f'data-entry="batch-{batch.pk}"' in page
     assert "2 of 5 done" in page
