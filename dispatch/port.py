@@ -14,6 +14,7 @@ from dispatch.dispatchers.registry import dispatcher_class
 from dispatch.finish import queue_finish
 from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
+from dispatch.lanes import memory
 from dispatch.models import Server
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
@@ -81,6 +82,18 @@ class DispatchServers:
             )
             return dict.fromkeys((job.pk for job in jobs), full)
         return candidates.reasons(jobs)
+
+    def measures(self, jobs: Sequence[Job]) -> Mapping[UUID, Sequence[str]]:
+        """Say what the next attempt does, as it would on the first server that may take it."""
+        known: dict[tuple[str, str], list[ServerInventory]] = {}
+        found: dict[UUID, Sequence[str]] = {}
+        for job in jobs:
+            where = job.app_type, job.target_server_alias
+            if where not in known:
+                known[where] = _known(*where)
+            server = known[where][0] if known[where] else None
+            found[job.pk] = memory.planned(job, server)
+        return found
 
     def paused(self) -> Sequence[str]:
         rows = Server.objects.filter(paused=True, enabled=True).order_by("alias")

@@ -30,6 +30,9 @@ class Card:
     place: int | None = None
     reason: Reason | None = None
     result: Result | None = None
+    # Of a job that waits: how its last attempt ended, and what the next one does differently.
+    last_error: str = ""
+    measures: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -80,6 +83,9 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
     forecasts = ports.forecast([*pending, *running]) if pending or running else {}
     results = ports.results(completed) if completed else {}
     progress = _progress(running) if running else {}
+    tried = _last_errors(pending) if pending else {}
+    relieved = [job for job in pending if job.memory_step]
+    measures = ports.servers.measures(relieved) if relieved else {}
     nothing = Forecast()
     return [
         Card(
@@ -90,9 +96,18 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
             place=places.get(job.pk),
             reason=reasons.get(job.pk),
             result=results.get(job.pk),
+            last_error=tried.get(job.pk, ""),
+            measures=measures.get(job.pk, ()),
         )
         for job in rows
     ]
+
+
+def _last_errors(pending: Sequence[Job]) -> dict[UUID, str]:
+    """Return how the last attempt of each job went wrong; nothing of jobs that nobody tried."""
+    tries = Attempt.objects.filter(job__in=[job.pk for job in pending], ended_at__isnull=False)
+    rows = tries.order_by("job", "number").values_list("job", "error_message")
+    return dict(rows)  # the last one of each
 
 
 def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:

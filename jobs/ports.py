@@ -133,6 +133,12 @@ class ServersPort(Protocol):
     def waiting_reasons(self, jobs: Sequence["Job"]) -> Mapping[UUID, Reason]:
         """Return why each of these pending jobs waits."""
 
+    def measures(self, jobs: Sequence["Job"]) -> Mapping[UUID, Sequence[str]]:
+        """Return in short words what the next attempt of each does differently.
+
+        Only of jobs that ran out of memory: "with a tiled VAE".
+        """
+
     def paused(self) -> Sequence[str]:
         """Return the aliases of the paused servers."""
 
