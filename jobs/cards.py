@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
 from jobs.choices import Status
 from jobs.models import Attempt, Job, JobProgress
 from jobs.ports import Forecast, Reason, Result, ports
+from jobs.stalling import text_of_run
 
 __all__ = ["Card", "cards"]
 
@@ -115,9 +118,12 @@ def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:
     ids = [job.pk for job in running]
     rows = JobProgress.objects.in_bulk(ids)
     found: dict[UUID, dict[str, Any]] = {}
+    now = timezone.now()
     for job_id, token in Attempt.objects.open().filter(job__in=ids).values_list("job", "token"):
         found[job_id] = {"attempt": str(token)}
         row = rows.get(job_id)
         if row is not None and row.attempt == token:
-            found[job_id] |= {"seq": row.seq, "progress": row.progress, "text": row.text}
+            # A lane writes it each second, until it gives up a run that has stalled.
+            text = text_of_run(row.text, (now - row.updated_at).total_seconds())
+            found[job_id] |= {"seq": row.seq, "progress": row.progress, "text": text}
     return found

@@ -25,6 +25,7 @@ __all__ = ["add", "delete", "notifiers", "switch", "test"]
 _SHORT = {
     "done": "done",
     "failed": "failed",
+    "stalled": "stalled",
     "queue_empty": "queue empty",
     "server_offline": "server offline",
 }
