@@ -11,12 +11,15 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
-    from jobs.models import Job
+    from jobs.models import Attempt, Job
 
 __all__ = [
     "BUTTON_KINDS",
     "Button",
     "ButtonKind",
+    "Difference",
+    "Differences",
+    "DifferencesPort",
     "Forecast",
     "ForecastPort",
     "PicturesPort",
@@ -109,6 +112,26 @@ class Result:
     thumbnail_urls: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One thing that was asked for, and what the picture says instead."""
+
+    name: str
+    asked: str
+    done: str
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Values that differ, and sentences about the rest."""
+
+    rows: Sequence[Difference] = ()
+    notes: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.notes)
+
+
 class ServersPort(Protocol):
     def app_types(self) -> Sequence[str]:
         """Return the app types that a dispatcher exists for."""
@@ -168,6 +191,11 @@ class ResultsPort(Protocol):
         """Return the pictures of these jobs."""
 
 
+class DifferencesPort(Protocol):
+    def __call__(self, job: "Job", attempts: Sequence["Attempt"]) -> Differences:
+        """Return what was done otherwise than asked, as the job's pictures tell."""
+
+
 class PicturesPort(Protocol):
     def __call__(self, reference: Mapping[str, Any], actor: "Actor") -> tuple[bytes, str]:
         """Return bytes and MIME type of `{"image_id": …}` or `{"job": …, "image": n}`.
@@ -181,11 +209,12 @@ class _Ports:
     servers: ServersPort = field(init=False)
     forecast: ForecastPort = field(init=False)
     results: ResultsPort = field(init=False)
+    differences: DifferencesPort = field(init=False)
     picture_bytes: PicturesPort = field(init=False)
 
     def empty(self) -> list[str]:
         """Return the names of the ports that nobody filled."""
-        names = ("servers", "forecast", "results", "picture_bytes")
+        names = ("servers", "forecast", "results", "differences", "picture_bytes")
         return [name for name in names if not hasattr(self, name)]
 
 
