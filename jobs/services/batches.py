@@ -144,6 +144,8 @@ def nod(batch_id: UUID, actor: Actor, *, go: bool) -> Taken:
 
 
 def _release(jobs: Sequence[Job], now: datetime) -> Taken:
+    for job in jobs:
+        job.held = False  # the journal tells what the row in memory says
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(held=False, updated_at=now)
     events.emit_for_jobs("job.changed", [(job, _released(job)) for job in jobs])
     for job in _one_of_a_kind(jobs):

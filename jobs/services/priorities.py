@@ -41,6 +41,8 @@ def prioritise_many(job_ids: Sequence[UUID], priority: int, actor: Actor) -> Pri
         for app_type in sorted({job.app_type for job in jobs}):
             actor.require_app_type(app_type)
         changed = [job for job in jobs if job.priority != priority]
+        for job in changed:
+            job.priority = priority  # the journal tells what the row in memory says
         Job.objects.filter(pk__in=[job.pk for job in changed]).update(
             priority=priority, updated_at=timezone.now()
         )
