@@ -69,12 +69,12 @@ def to_candidate(
     It counts as waiting from `since` on: the moment from which other models went first. Counted
     from its submission, a long queue would stop being grouped as soon as all of it is old.
     """
-    not_due = ""
+    not_due, backs_off = "", False
     if job.not_before and job.not_before > now:
         not_due = f"It starts at {in_words(job.not_before, now)} at the earliest."
     elif job.retry_at and job.retry_at > now:
         seconds = int((job.retry_at - now).total_seconds()) + 1
-        not_due = f"It is tried again in {seconds} s."
+        not_due, backs_off = f"It is tried again in {seconds} s.", True
     could_start = max(job.created_at, job.not_before or job.created_at)
     return scheduling.Candidate(
         id=job.pk,
@@ -90,6 +90,7 @@ def to_candidate(
         waited=max(0.0, (now - max(job.created_at, since or job.created_at)).total_seconds()),
         avoid=frozenset(job.avoid_servers),
         not_due=not_due,
+        backs_off=backs_off,
         held=_held(job, switches) if switches else "",
         held_app_type="" if switches and switches.paused else job.app_type,
         closed=_closed(switches, now) if switches else "",

@@ -14,11 +14,12 @@ from dispatch.dispatchers.registry import dispatcher_class
 from dispatch.finish import queue_finish
 from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
+from dispatch.lanes import memory
 from dispatch.models import Server
 from jobs.choices import Status
 from jobs.models import Job, JobProgress
 from jobs.params.loras import loras_of
-from jobs.ports import Forecast, Plan, Reason
+from jobs.ports import Button, Forecast, Plan, Reason
 from mobilesd.storage import has_room
 from models_catalog.resolve import has_lora, model_key
 
@@ -77,9 +78,26 @@ class DispatchServers:
 
     def waiting_reasons(self, jobs: Sequence[Job]) -> Mapping[UUID, Reason]:
         if not has_room():
-            text = "The disk of MobileSD is nearly full: nothing new is begun."
-            return {job.pk: Reason("storage_low", text, "Make room on that disk.") for job in jobs}
+            full = Reason(
+                "storage_low",
+                "The disk of MobileSD is nearly full: nothing new is begun.",
+                "Make room on that disk, or keep less.",
+                (Button("Look at the storage", "show_storage"),),
+            )
+            return dict.fromkeys((job.pk for job in jobs), full)
         return candidates.reasons(jobs)
+
+    def measures(self, jobs: Sequence[Job]) -> Mapping[UUID, Sequence[str]]:
+        """Say what the next attempt does, as it would on the first server that may take it."""
+        known: dict[tuple[str, str], list[ServerInventory]] = {}
+        found: dict[UUID, Sequence[str]] = {}
+        for job in jobs:
+            where = job.app_type, job.target_server_alias
+            if where not in known:
+                known[where] = _known(*where)
+            server = known[where][0] if known[where] else None
+            found[job.pk] = memory.planned(job, server)
+        return found
 
     def paused(self) -> Sequence[str]:
         rows = Server.objects.filter(paused=True, enabled=True).order_by("alias")

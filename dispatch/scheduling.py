@@ -9,7 +9,7 @@ from functools import cached_property
 from math import inf
 from uuid import UUID
 
-from jobs.ports import Button, Reason
+from jobs.ports import Button, ButtonKind, Reason
 from models_catalog.resolve import KnownModel, ModelIndex, has_lora, model_key
 
 __all__ = [
@@ -40,9 +40,9 @@ class Candidate:
 
     `waited` counts from the last model load at the earliest, `queued_for` from when it could first
     have started. `owner` is whose turn it takes, `turn` when that owner's last one was (any rising
-    number; 0: never). `not_due`, `held` and `closed` are sentences: it is put off, the queue or its
-    app type is paused, or the queue is outside of its hours. `held_back` is what its own chain or
-    batch says (jobs.chains).
+    number; 0: never). `not_due`, `held` and `closed` are sentences: it is put off (`backs_off`:
+    after an error, not by its owner), the queue or its app type is paused, or the queue is outside
+    of its hours. `held_back` is what its own chain or batch says (jobs.chains).
     """
 
     id: UUID
@@ -53,6 +53,7 @@ class Candidate:
     waited: float = 0.0
     avoid: frozenset[str] = frozenset()
     not_due: str = ""
+    backs_off: bool = False
     held: str = ""
     owner: str = ""
     turn: float = 0.0
@@ -142,8 +143,14 @@ def _held_back(job: Candidate) -> Reason | None:
         button = Button("Resume the queue", "resume_queue", job.held_app_type)
         return Reason("paused", job.held, "Resume the queue.", (button,))
     if job.closed:
-        return Reason("outside_hours", job.closed, "Wait, or change the hours of the queue.")
-    return Reason("not_before", job.not_due) if job.not_due else None
+        hours = Button("Change the hours", "edit_hours")
+        return Reason(
+            "outside_hours", job.closed, "Wait, or change the hours of the queue.", (hours,)
+        )
+    if job.not_due:
+        now = Button("Try it now", "try_now", str(job.id)) if job.backs_off else _EDIT
+        return Reason("not_before", job.not_due, buttons=(now,))
+    return None
 
 
 def hindrance(
@@ -163,7 +170,9 @@ def hindrance(
         return closed
     if server.alias in job.avoid:
         return Reason(
-            "server_busy", f"{server.alias} could not do it; it waits for another server."
+            "server_busy",
+            f"{server.alias} could not do it; it waits for another server.",
+            buttons=(Button(f"Use {server.alias} again", "choose_server", server.alias),),
         )
     if not server.healthy:
         return _unwell(server)
@@ -181,16 +190,24 @@ def _not_now(server: ServerState) -> Reason | None:
     resume = (Button(f"Resume {server.alias}", "resume_server", server.alias),)
     if not server.enabled:
         return Reason(
-            "paused", f"{server.alias} is switched off.", "Switch the server on, or choose another."
+            "paused",
+            f"{server.alias} is switched off.",
+            "Switch the server on, or choose another.",
+            (Button(f"Switch {server.alias} on", "enable_server", server.alias),),
         )
     if server.paused:
         return Reason("paused", f"{server.alias} is paused.", "Resume the server.", resume)
     if server.closed:
-        over = resume if server.run_until_over else ()
+        over = server.run_until_over
+        hours = (Button("Change the hours", "edit_hours", server.alias),)
         action = "Resume the server." if over else "Wait, or change the server's hours."
-        return Reason("outside_hours", f"{server.alias} {server.closed}", action, over)
+        return Reason(
+            "outside_hours", f"{server.alias} {server.closed}", action, resume if over else hours
+        )
     if server.yields:
-        return Reason("yielding", f"{server.alias} gives way to others. {server.yields}")
+        edit = Button(f"Change {server.alias}", "edit_server", server.alias)
+        text = f"{server.alias} gives way to others. {server.yields}"
+        return Reason("yielding", text, "Wait, or change when it gives way.", (edit,))
     return None
 
 
@@ -391,7 +408,7 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
             "server_removed",
             f"The server {job.target} was removed.",
             "Choose another server, cancel the job, or add the server again.",
-            _instead(job, same),
+            _instead(job, same) or _ANYWHERE,
         )
     fitting = [server for server in same if job.target in ("", server.alias)]
     if not fitting:
@@ -399,6 +416,7 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
             "no_server_for_app_type",
             f"There is no server for {job.app_type} jobs.",
             "Add a server.",
+            (_ADD,),
         )
     found = {server.alias: hindrance(job, server, same) for server in fitting}
     able = [server for server in fitting if found[server.alias] is None]
@@ -433,13 +451,18 @@ def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
 # Which of several servers' reasons is shown: the one that is the nearest to going away.
 _NEAREST = ("server_offline", "yielding", "outside_hours", "model_missing", "paused", "server_busy")
 _EDIT = Button("Change the job", "edit")
-_DROP = "drop_loras"
+_DROP: ButtonKind = "drop_loras"
+_ADD = Button("Add a server", "add_server")
+_ANYWHERE = (Button("Use any server", "choose_server"), _ADD)
 
 
 def _its_turn(job: Candidate, able: Sequence[ServerState]) -> Reason:
     if all(not server.has_lane for server in able):
         return Reason(
-            "no_free_lane", "All lanes are in use by other servers.", "Raise MOBILESD_LANES."
+            "no_free_lane",
+            "All lanes are in use by other servers.",
+            "Switch a server off that is not needed, or raise MOBILESD_LANES.",
+            (Button("Look at the servers", "show_servers"),),
         )
     lacking = [name for name in job.loras if all(server.lacking([name]) for server in able)]
     without = (

@@ -6,8 +6,9 @@ class GalleryConfig(AppConfig):
     verbose_name = "Gallery"
 
     def ready(self) -> None:
-        from gallery import services
+        from gallery import differences, services
         from jobs.ports import ports
 
+        ports.differences = differences.of_job
         ports.results = services.results
         ports.picture_bytes = services.picture_bytes

@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image as Pillow
@@ -13,9 +12,10 @@ from gallery.models import Image
 from jobs.choices import Status
 from jobs.infotext import Infotext, parse
 from jobs.models import Attempt, Job
+from jobs.ports import Difference, Differences
 from models_catalog.resolve import bare_name, model_key
 
-__all__ = ["Difference", "Differences", "differences"]
+__all__ = ["differences", "of_job"]
 
 # A picture of one colour compresses to almost nothing; only such a small file is opened.
 _FLAT_BYTES = 2048
@@ -24,24 +24,9 @@ _MOST_OPENED = 4
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One thing that was asked for, and what the picture says instead."""
-
-    name: str
-    asked: str
-    done: str
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Values that differ, and sentences about the rest."""
-
-    rows: Sequence[Difference]
-    notes: Sequence[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.rows or self.notes)
+def of_job(job: Job, attempts: Sequence[Attempt]) -> Differences:
+    """Fill the port `differences`."""
+    return differences(job, attempts, list(job.images.order_by("index")))
 
 
 def differences(job: Job, attempts: Sequence[Attempt], images: Sequence[Image]) -> Differences:

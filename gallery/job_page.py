@@ -13,7 +13,6 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from apikeys.actors import Actor
-from apikeys.origin import address_of
 from gallery.differences import differences
 from gallery.facts import facts
 from gallery.models import Image
@@ -24,7 +23,6 @@ from jobs.live.replay import standing
 from jobs.models import Job
 from jobs.pages.actions import WITHIN
 from jobs.services.history import history_of
-from jobs.timeline import Origin, timeline
 from mobilesd.logs import lines_about
 
 __all__ = ["job", "log"]
@@ -50,7 +48,7 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
         **_pictures(images),
         "parameters": facts(found.generation_params),
         "negative": found.generation_params.get("negative_prompt", ""),
-        "steps": timeline(found, history.attempts, history.events, _origin(found)),
+        "steps": history.steps(),
         "complete": history.complete,
         "attempts": len(history.attempts),
         "differences": differences(found, history.attempts, images),
@@ -96,16 +94,6 @@ def _pictures(images: Sequence[Image]) -> dict[str, list[Image]]:
         "images": [image for image in images if not image.rejected],
         "rejected": [image for image in images if image.rejected],
     }
-
-
-def _origin(found: Job) -> Origin:
-    key = found.api_key
-    return Origin(
-        owner=found.owner.get_username() if found.owner else "",
-        key=f"“{key.name}” ({key.prefix})" if key else "",
-        source=found.source_info,
-        address=address_of(found.request_id, found.created_at),
-    )
 
 
 def _as_json(params: Mapping[str, Any]) -> str:

@@ -7,8 +7,9 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from apikeys.ports import ports
-        from jobs import chains, usage
+        from jobs import chains, emptiness, usage
 
         ports.usage = usage.usage
         ports.jobs_by_day = usage.jobs_by_day
         chains.connect()
+        emptiness.connect()

@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
 from jobs import inputs
 from jobs.choices import Status
 from jobs.models import Attempt, Job, JobProgress
 from jobs.ports import Forecast, Reason, Result, ports
+from jobs.stalling import text_of_run
 
 __all__ = ["Card", "cards"]
 
@@ -31,6 +34,9 @@ class Card:
     place: int | None = None
     reason: Reason | None = None
     result: Result | None = None
+    # Of a job that waits: how its last attempt ended, and what the next one does differently.
+    last_error: str = ""
+    measures: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -86,6 +92,9 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
     forecasts = ports.forecast([*pending, *running]) if pending or running else {}
     results = ports.results(completed) if completed else {}
     progress = _progress(running) if running else {}
+    tried = _last_errors(pending) if pending else {}
+    relieved = [job for job in pending if job.memory_step]
+    measures = ports.servers.measures(relieved) if relieved else {}
     nothing = Forecast()
     return [
         Card(
@@ -96,9 +105,18 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
             place=places.get(job.pk),
             reason=reasons.get(job.pk),
             result=results.get(job.pk),
+            last_error=tried.get(job.pk, ""),
+            measures=measures.get(job.pk, ()),
         )
         for job in rows
     ]
+
+
+def _last_errors(pending: Sequence[Job]) -> dict[UUID, str]:
+    """Return how the last attempt of each job went wrong; nothing of jobs that nobody tried."""
+    tries = Attempt.objects.filter(job__in=[job.pk for job in pending], ended_at__isnull=False)
+    rows = tries.order_by("job", "number").values_list("job", "error_message")
+    return dict(rows)  # the last one of each
 
 
 def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:
@@ -106,9 +124,12 @@ def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:
     ids = [job.pk for job in running]
     rows = JobProgress.objects.in_bulk(ids)
     found: dict[UUID, dict[str, Any]] = {}
+    now = timezone.now()
     for job_id, token in Attempt.objects.open().filter(job__in=ids).values_list("job", "token"):
         found[job_id] = {"attempt": str(token)}
         row = rows.get(job_id)
         if row is not None and row.attempt == token:
-            found[job_id] |= {"seq": row.seq, "progress": row.progress, "text": row.text}
+            # A lane writes it each second, until it gives up a run that has stalled.
+            text = text_of_run(row.text, (now - row.updated_at).total_seconds())
+            found[job_id] |= {"seq": row.seq, "progress": row.progress, "text": text}
     return found

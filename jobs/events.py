@@ -25,8 +25,10 @@ __all__ = [
     "JobCreated",
     "JobPreview",
     "JobProgressed",
+    "JobStalled",
     "JobStatus",
     "LiveKind",
+    "QueueEmpty",
     "QueuePaused",
     "ServerStatus",
     "emit",
@@ -47,6 +49,8 @@ DurableKind = Literal[
     "image.created",
     "server.status",
     "queue.paused",
+    "queue.empty",
+    "job.stalled",
 ]
 LiveKind = Literal["job.progress", "job.preview"]
 
@@ -81,6 +85,17 @@ class QueuePaused(TypedDict):
     paused_app_types: list[str]
     server: str | None
     app_type: str | None
+
+
+class QueueEmpty(TypedDict):
+    whole: bool
+
+
+class JobStalled(TypedDict):
+    job: str
+    attempt: str
+    server_alias: str
+    seconds: float
 
 
 class JobProgressed(TypedDict):

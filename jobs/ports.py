@@ -6,15 +6,20 @@ List calls take many jobs at once, so that a page of jobs costs a fixed number o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from uuid import UUID
 
 if TYPE_CHECKING:
     from apikeys.actors import Actor
-    from jobs.models import Job
+    from jobs.models import Attempt, Job
 
 __all__ = [
+    "BUTTON_KINDS",
     "Button",
+    "ButtonKind",
+    "Difference",
+    "Differences",
+    "DifferencesPort",
     "Forecast",
     "ForecastPort",
     "PicturesPort",
@@ -28,17 +33,38 @@ __all__ = [
 ]
 
 
+ButtonKind = Literal[
+    "add_server",
+    "cancel_dependency",
+    "choose_server",
+    "drop_loras",
+    "edit",
+    "edit_hours",
+    "edit_server",
+    "enable_server",
+    "nod",
+    "resume_queue",
+    "resume_server",
+    "show_servers",
+    "show_storage",
+    "test_server",
+    "try_now",
+]
+BUTTON_KINDS: tuple[ButtonKind, ...] = get_args(ButtonKind)
+
+
 @dataclass(frozen=True)
 class Button:
     """What a person can do about a reason; `kind` says what, `target` with what.
 
-    Kinds and their targets: `test_server`, `resume_server`, `choose_server` (an alias),
-    `resume_queue` ("" or an app type), `nod` (a batch), `edit`, `cancel_dependency` (a job),
-    `drop_loras` (names of LoRAs, as `Job.loras`).
+    Targets: an alias (`test_server`, `enable_server`, `edit_server`, `resume_server`), an alias or
+    "" for any (`choose_server`), an alias or "" for the queue (`edit_hours`), "" or an app type
+    (`resume_queue`), a batch (`nod`), a job (`cancel_dependency`, `try_now`), names of LoRAs as
+    `Job.loras` (`drop_loras`). The others need none.
     """
 
     label: str
-    kind: str
+    kind: ButtonKind
     target: str = ""
 
 
@@ -88,6 +114,26 @@ class Result:
     thumbnail_urls: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One thing that was asked for, and what the picture says instead."""
+
+    name: str
+    asked: str
+    done: str
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Values that differ, and sentences about the rest."""
+
+    rows: Sequence[Difference] = ()
+    notes: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.notes)
+
+
 class ServersPort(Protocol):
     def app_types(self) -> Sequence[str]:
         """Return the app types that a dispatcher exists for."""
@@ -111,6 +157,12 @@ class ServersPort(Protocol):
 
     def waiting_reasons(self, jobs: Sequence["Job"]) -> Mapping[UUID, Reason]:
         """Return why each of these pending jobs waits."""
+
+    def measures(self, jobs: Sequence["Job"]) -> Mapping[UUID, Sequence[str]]:
+        """Return in short words what the next attempt of each does differently.
+
+        Only of jobs that ran out of memory: "with a tiled VAE".
+        """
 
     def paused(self) -> Sequence[str]:
         """Return the aliases of the paused servers."""
@@ -147,6 +199,11 @@ class ResultsPort(Protocol):
         """Return the pictures of these jobs."""
 
 
+class DifferencesPort(Protocol):
+    def __call__(self, job: "Job", attempts: Sequence["Attempt"]) -> Differences:
+        """Return what was done otherwise than asked, as the job's pictures tell."""
+
+
 class PicturesPort(Protocol):
     def __call__(self, reference: Mapping[str, Any], actor: "Actor") -> tuple[bytes, str]:
         """Return bytes and MIME type of `{"image_id": …}` or `{"job": …, "image": n}`.
@@ -160,11 +217,12 @@ class _Ports:
     servers: ServersPort = field(init=False)
     forecast: ForecastPort = field(init=False)
     results: ResultsPort = field(init=False)
+    differences: DifferencesPort = field(init=False)
     picture_bytes: PicturesPort = field(init=False)
 
     def empty(self) -> list[str]:
         """Return the names of the ports that nobody filled."""
-        names = ("servers", "forecast", "results", "picture_bytes")
+        names = ("servers", "forecast", "results", "differences", "picture_bytes")
         return [name for name in names if not hasattr(self, name)]
 
 

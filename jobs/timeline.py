@@ -8,6 +8,7 @@ from typing import Any
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Event, Job
 from jobs.moments import exact
+from jobs.stalling import quiet_words
 
 __all__ = ["Origin", "Step", "attempt_in_words", "event_in_words", "timeline"]
 
@@ -220,7 +221,7 @@ def _of_event(job: Job, event: Event, *, again: bool, pictures: int) -> Step:
         detail,
         str(error.get("hint", "")) if status == Status.FAILED else "",
         str(error.get("code", "")) if status == Status.FAILED else "",
-        tones.get(str(status), ""),
+        "warn" if event.kind == "job.stalled" else tones.get(str(status), ""),
     )
 
 
@@ -230,6 +231,9 @@ def event_in_words(event: Event) -> str:
     by = f" by {payload['by']}" if payload.get("by") else ""
     if event.kind == "job.status":
         return _status_in_words(payload, by)
+    if event.kind == "job.stalled":
+        quiet = quiet_words(payload.get("seconds", 0))
+        return f"Stalled on {payload.get('server_alias')}: no sign of progress for {quiet}."
     if event.kind == "job.changed":
         return f"Changed{by}: {', '.join(payload.get('fields', []))}."
     plain = {

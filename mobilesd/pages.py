@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from apikeys import views as keys
-from dispatch.views import edit, new, pick_job, presets, servers
+from dispatch.views import edit, exchange, new, pick_job, presets, servers
 from gallery import job_page
 from gallery import views as pictures
 from jobs.notifications import pages as notifications
@@ -43,6 +43,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/server", actions.send_to, name="job-server"),
     path("jobs/<uuid:job_id>/wait-not", actions.wait_not, name="job-wait-not"),
     path("jobs/<uuid:job_id>/without-loras", actions.drop_loras, name="job-without-loras"),
+    path("jobs/<uuid:job_id>/try-now", actions.try_now, name="job-try-now"),
     path("jobs/<uuid:job_id>/retry", actions.retry, name="job-retry"),
     path("jobs/<uuid:job_id>/delete", actions.delete, name="job-delete"),
     path("images/<uuid:image_id>", pictures.image, name="image"),
@@ -51,10 +52,13 @@ urlpatterns = [
     path("presets/save", presets.save, name="preset-save"),
     path("presets/export", presets.export, name="presets-export"),
     path("presets/import", presets.import_presets, name="presets-import"),
+    path("presets/<uuid:preset_id>/edit", presets.edit, name="preset-edit"),
     path("presets/<uuid:preset_id>/share", presets.share, name="preset-share"),
     path("presets/<uuid:preset_id>/delete", presets.delete, name="preset-delete"),
     path("jobs/<uuid:job_id>/preset", presets.save_job, name="job-preset"),
-    path("queue/import", presets.import_queue, name="queue-import"),
+    path("queue/import", exchange.import_queue, name="queue-import"),
+    path("queue/export", exchange.export, name="queue-export"),
+    path("queue/export/file", exchange.export_file, name="queue-export-file"),
     path("servers", servers.servers, name="servers"),
     path("servers/add", servers.add, name="server-add"),
     path("servers/<slug:alias>/edit", servers.edit, name="server-edit"),
@@ -63,6 +67,7 @@ urlpatterns = [
     path("servers/<slug:alias>/delete", servers.delete, name="server-delete"),
     path("notifications", notifications.notifiers, name="notifiers"),
     path("notifications/add", notifications.add, name="notifier-add"),
+    path("notifications/<uuid:notifier_id>/edit", notifications.edit, name="notifier-edit"),
     path("notifications/<uuid:notifier_id>/test", notifications.test, name="notifier-test"),
     path("notifications/<uuid:notifier_id>/switch", notifications.switch, name="notifier-switch"),
     path("notifications/<uuid:notifier_id>/delete", notifications.delete, name="notifier-delete"),

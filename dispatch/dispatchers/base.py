@@ -186,10 +186,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Relief:
-    """A measure against too little memory: the parameters after it, and what it is in words."""
+    """A measure against too little memory: the parameters after it, and what it is in words.
+
+    `words` tell it of a picture that was made, `short` of one that is to be: "with a tiled VAE".
+    """
 
     params: Mapping[str, Any]
     words: str
+    short: str
 
 
 @dataclass(frozen=True)

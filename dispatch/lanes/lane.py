@@ -233,6 +233,7 @@ class Lane:
         )
         if time.monotonic() - run.last_moved >= patience and not run.stalled:
             run.stalled = True
+            self._reporter.stalled(run)
             run.abandon()
             run.become_orphan(
                 LostAnswer(

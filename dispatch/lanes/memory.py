@@ -4,17 +4,18 @@ A job remembers how far down it is (`Job.memory_step`); what a step does is the 
 business. Below the last step there are only servers with more memory, and then the end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dispatch import inventory
 from dispatch.candidates import able_elsewhere
+from dispatch.dispatchers.base import Relief
 from dispatch.dispatchers.registry import dispatcher_class
 from dispatch.inventory import ServerInventory
 from dispatch.models import Server
 from jobs.models import Job
 
-__all__ = ["LAST_STEP", "next_step", "not_bigger", "relieved"]
+__all__ = ["LAST_STEP", "next_step", "not_bigger", "planned", "relieved"]
 
 # Six halvings bring the largest batch down to single pictures.
 LAST_STEP = 8
@@ -24,13 +25,26 @@ def relieved(
     job: Job, params: Mapping[str, Any], known: ServerInventory | None
 ) -> tuple[Mapping[str, Any], Sequence[str]]:
     """Return the parameters after the job's measures, and these in words."""
-    kind = dispatcher_class(job.app_type)
     words = []
+    for relief in _reliefs(job, params, known):
+        params = relief.params
+        words.append(relief.words)
+    return params, words
+
+
+def planned(job: Job, known: ServerInventory | None) -> Sequence[str]:
+    """Return what the next attempt does differently, in short words."""
+    return [relief.short for relief in _reliefs(job, job.generation_params, known)]
+
+
+def _reliefs(
+    job: Job, params: Mapping[str, Any], known: ServerInventory | None
+) -> Iterator[Relief]:
+    kind = dispatcher_class(job.app_type)
     for step in range(1, job.memory_step + 1):
         if relief := kind.relieve(params, step, known):
             params = relief.params
-            words.append(relief.words)
-    return params, words
+            yield relief
 
 
 def next_step(job: Job, alias: str) -> tuple[int, str] | None:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from dispatch.lanes.run import Run
 from dispatch.lease import Lease
 from jobs import events, transitions
 from jobs.models import Attempt, JobProgress
+from jobs.stalling import text_of_run
 
 __all__ = ["Reporter"]
 
@@ -46,7 +47,7 @@ class Reporter:
             self._phases = frozenset()
         watched = _watched(watched_until)
         row_due = now - self._row_at >= ROW_SECONDS
-        changed = self._shown != (run.progress.fraction, run.progress.text)
+        changed = self._shown != (run.progress.fraction, _text(run))
         live_due = watched and changed and now - self._live_at >= WATCHED_SECONDS
         preview = run.progress.preview if watched else None
         if not row_due and not live_due and preview is None:
@@ -63,7 +64,7 @@ class Reporter:
                 self._row_at = now
             if live_due:
                 self._emit_progress(run)
-                self._live_at, self._shown = now, (run.progress.fraction, run.progress.text)
+                self._live_at, self._shown = now, (run.progress.fraction, _text(run))
             if preview_name:
                 self._emit_preview(run)
                 self._preview_at = now
@@ -75,11 +76,40 @@ class Reporter:
                 "attempt": run.token,
                 "seq": self._seq,
                 "progress": run.progress.fraction,
-                "text": run.progress.text[:200],
+                "text": _text(run),
                 "eta_seconds": run.remaining(),
                 "updated_at": timezone.now(),
             },
         )
+
+    def stalled(self, run: Run) -> None:
+        """Tell that a run has stalled; it stays open until the backend is rid of it.
+
+        Its row says since when nothing moved, since nobody writes it from now on.
+        """
+        quiet = time.monotonic() - run.last_moved
+        self._seq += 1
+        with self._lease.fenced():
+            if not transitions.is_open(run.token):
+                return
+            JobProgress.objects.update_or_create(
+                job_id=run.attempt.job_id,
+                defaults={
+                    "attempt": run.token,
+                    "seq": self._seq,
+                    "progress": run.progress.fraction,
+                    "text": _text(run),
+                    "eta_seconds": None,
+                    "updated_at": timezone.now() - timedelta(seconds=quiet),
+                },
+            )
+            told = events.JobStalled(
+                job=str(run.attempt.job_id),
+                attempt=str(run.token),
+                server_alias=run.attempt.server_alias,
+                seconds=round(quiet, 1),
+            )
+            events.emit_for_job("job.stalled", run.job, told)
 
     def _write_phases(self, run: Run) -> None:
         """Keep when it began and made its first step, once each: the job's page tells them."""
@@ -96,7 +126,7 @@ class Reporter:
                 attempt=str(run.token),
                 seq=self._seq,
                 progress=round(run.progress.fraction, 4),
-                text=run.progress.text,
+                text=_text(run),
                 eta=run.remaining(),
             ),
             job_id=run.attempt.job_id,
@@ -140,6 +170,10 @@ class Reporter:
                 (settings.DATA_DIR / "previews" / f"{run.attempt.job_id}.{suffix}").unlink(
                     missing_ok=True
                 )
+
+
+def _text(run: Run) -> str:
+    return text_of_run(run.progress.text, time.monotonic() - run.last_moved)[:200]
 
 
 def _watched(watched_until: datetime | None) -> bool:

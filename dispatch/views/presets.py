@@ -1,6 +1,7 @@
-"""The page of presets, and of the queue as a file."""
+"""The page of presets."""
 
 import json
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,23 +17,23 @@ from apikeys.actors import Actor
 from dispatch.forms import PictureForm
 from jobs import services
 from jobs.api.presets import chosen
-from jobs.exchange import Intake, read_document, read_lines
 from jobs.live.replay import standing
 from jobs.models import Preset
 from jobs.pages.actions import undo_of
 from jobs.services import presets as rows
-from mobilesd.errors import InvalidInput, Problem
+from mobilesd.errors import InvalidInput, Problem, bad_field
 from mobilesd.http.codec import decode
 from mobilesd.http.pages import acted, go_to
 
 __all__ = [
     "delete",
+    "edit",
     "export",
     "import_presets",
-    "import_queue",
     "presets",
     "save",
     "save_job",
+    "sent_file",
     "share",
 ]
 
@@ -87,6 +88,7 @@ def save(request: HttpRequest) -> HttpResponse:
     form = PictureForm(request)
     given = {
         "name": request.POST.get("preset_name", ""),
+        "description": request.POST.get("preset_description", ""),
         "generation_params": form.preset_params(),
         "shared": request.POST.get("preset_shared") == "1",
     }
@@ -101,11 +103,13 @@ def save_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     actor = _actor(request)
     job = services.find(job_id, actor)
     name = request.POST.get("preset_name", "")
+    description = request.POST.get("preset_description", "")
     problem = None
     if request.method == "POST":
         params, app_type = rows.params_of_job(job.pk, actor)
         given = {
             "name": name,
+            "description": description,
             "app_type": app_type,
             "generation_params": params,
             "shared": request.POST.get("preset_shared") == "1",
@@ -116,8 +120,90 @@ def save_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
             problem = refused
         else:
             return go_to(request, reverse("presets"), f"Saved as “{preset.name}”.")
-    context = {"page": "presets", "job": job, "name": name, "problem": problem}
+    context = {
+        "page": "presets",
+        "job": job,
+        "name": name,
+        "description": description,
+        "problem": problem,
+    }
     return render(request, "presets/save_job.html", context, status=422 if problem else 200)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, preset_id: UUID) -> HttpResponse:
+    """Change a preset: its name, what it is for, and its parameters as JSON."""
+    actor = _actor(request)
+    preset = rows.changeable(preset_id, actor)
+    if request.method != "POST":
+        return _edit_form(request, preset, _shown_values(preset))
+    typed = {name: request.POST.get(name, "") for name in _EDITED}
+    try:
+        changes = _changes(request, typed)
+        if changes:
+            rows.change(preset_id, actor, changes, unchanged_since=_as_of(request))
+    except Problem as problem:
+        if problem.status not in (400, 409, 422):
+            raise
+        return _edit_form(request, preset, typed, problem)
+    words = "The preset is changed." if changes else "As it was."
+    return go_to(request, reverse("presets"), words)
+
+
+_EDITED = ("name", "description", "parameters")
+
+
+def _as_of(request: HttpRequest) -> datetime | None:
+    try:
+        return datetime.fromisoformat(request.POST.get("as_of", ""))
+    except ValueError:
+        return None
+
+
+def _shown_values(preset: Preset) -> dict[str, str]:
+    text = json.dumps(preset.generation_params, indent=2, ensure_ascii=False)
+    return {"name": preset.name, "description": preset.description, "parameters": text}
+
+
+def _changes(request: HttpRequest, typed: dict[str, str]) -> dict[str, Any]:
+    """Return what is not as the form showed it at first; a browser sends lines with CR LF."""
+    changed: dict[str, Any] = {
+        name: text
+        for name, text in typed.items()
+        if text.splitlines() != request.POST.get(f"was_{name}", "").splitlines()
+    }
+    if "parameters" in changed:
+        try:
+            changed["generation_params"] = json.loads(changed.pop("parameters"))
+        except (ValueError, RecursionError) as wrong:
+            where = f"in line {wrong.lineno}" if isinstance(wrong, json.JSONDecodeError) else "here"
+            raise bad_field(
+                "generation_params", f"must be JSON; it can't be read {where}.", "Correct it."
+            ) from None
+    return changed
+
+
+def _edit_form(
+    request: HttpRequest, preset: Preset, typed: dict[str, str], problem: Problem | None = None
+) -> HttpResponse:
+    errors: dict[str, str] = {}
+    for path, texts in (problem.fields if problem else {}).items():
+        field = "parameters" if path.startswith("generation_params") else path
+        # Below a field's label a sentence begins with "It"; one parameter of many keeps its name.
+        said = [text if "." in path else text.replace(f"{path} ", "It ", 1) for text in texts]
+        errors[field] = " ".join([errors.get(field, ""), *said]).strip()
+    was = {name: request.POST.get(f"was_{name}", typed[name]) for name in _EDITED}
+    context = {
+        "page": "presets",
+        "preset": preset,
+        "typed": typed,
+        "was": was,
+        "as_of": request.POST.get("as_of", preset.updated_at.isoformat()),
+        "errors": errors,
+        "problem": problem,
+    }
+    return render(request, "presets/edit.html", context, status=422 if problem else 200)
 
 
 @login_required
@@ -152,7 +238,7 @@ def export(request: HttpRequest) -> HttpResponse:
 @require_POST
 def import_presets(request: HttpRequest) -> HttpResponse:
     """Take in a file of presets."""
-    content = _sent(request, "Choose a file of presets first.")
+    content = sent_file(request, "Choose a file of presets first.")
     policy = request.POST.get("on_conflict", "refuse")
     done = rows.import_document(_actor(request), decode(content), on_conflict=policy)
     parts = [
@@ -164,23 +250,8 @@ def import_presets(request: HttpRequest) -> HttpResponse:
     return go_to(request, reverse("presets"), f"Presets: {text}.")
 
 
-@login_required
-@require_POST
-def import_queue(request: HttpRequest) -> HttpResponse:
-    """Take in a file of waiting jobs."""
-    content = _sent(request, "Choose a file of a queue first.")
-    if b'"queue-lines"' in content[:4096]:
-        reading, incoming = read_lines(content.splitlines())
-    else:
-        reading, incoming = read_document(decode(content))
-    taken = Intake(_actor(request)).take(incoming, reading.batches)
-    parts = [(len(taken.made), "new"), (len(taken.already_here), "here already")]
-    text = ", ".join(f"{count} {words}" for count, words in parts if count) or "none"
-    notes = [*reading.expired, *taken.warnings]
-    return go_to(request, reverse("queue"), " ".join([f"Jobs: {text}.", *notes[:3]]))
-
-
-def _sent(request: HttpRequest, otherwise: str) -> bytes:
+def sent_file(request: HttpRequest, otherwise: str) -> bytes:
+    """Return the file of a form; raise InvalidInput for none (`otherwise`) or too large a one."""
     file: UploadedFile[Any] | None = request.FILES.get("file")
     if file is None:
         raise InvalidInput(otherwise, error="missing_required_field")

@@ -16,6 +16,7 @@ from jobs.api.serializers import emit_job
 from jobs.api.status import StatusV2
 from jobs.services import undo
 from jobs.services.changes import NewTimes, Seed
+from jobs.services.places import ENDS
 from mobilesd.errors import InvalidInput, bad_field
 from mobilesd.http.times import read_moment
 from mobilesd.http.views import ApiView, json_object
@@ -28,6 +29,7 @@ __all__ = [
     "JobV2",
     "MoveV2",
     "RetryV2",
+    "TryNowV2",
     "read_goal",
 ]
 
@@ -116,6 +118,17 @@ class RetryV2(ApiView):
         )
 
 
+class TryNowV2(ApiView):
+    """Try a job at once that waits because an attempt went wrong."""
+
+    required_scopes = {"POST": WRITE}
+
+    def post(self, request: Request, job_id: UUID) -> Response:
+        job = services.try_now(job_id, Actor.of_request(request))
+        message = "The job is tried as soon as a server is free."
+        return Response({"success": True, "message": message, "job": emit_job(job)})
+
+
 class DuplicateV2(ApiView):
     """Submit what a job asks for once more, as a job of its own."""
 
@@ -161,8 +174,9 @@ def _new_times(body: Mapping[str, Any]) -> NewTimes:
 class MoveV2(ApiView):
     """Move a waiting job: `{"before": id}`, `{"after": id}`, or `{"to": "top"}` or "bottom".
 
-    `top` and `bottom` are those of its priority. Next to a job of another priority or lane it
-    takes these over. Members move their own jobs among each other; staff move them anywhere.
+    `top` and `bottom` are those of its priority, `first` and `last` those of the whole queue. Next
+    to a job of another priority or lane it takes these over. Members move their own jobs among
+    each other; staff move them anywhere.
     """
 
     required_scopes = {"POST": WRITE}
@@ -175,7 +189,7 @@ class MoveV2(ApiView):
 
 
 def read_goal(body: Mapping[str, Any]) -> services.Goal:
-    """Read `{"before": id}`, `{"after": id}` or `{"to": "top" | "bottom"}`."""
+    """Read `{"before": id}`, `{"after": id}` or `{"to": "top"}`, or another end."""
     for name in body:
         if name not in _GOALS:
             raise bad_field(
@@ -190,8 +204,8 @@ def read_goal(body: Mapping[str, Any]) -> services.Goal:
         )
     [(name, value)] = body.items()
     if name == "to":
-        if value not in ("top", "bottom"):
-            raise bad_field("to", "must be top or bottom.")
+        if value not in ENDS:
+            raise bad_field("to", f"must be one of {', '.join(ENDS)}.")
         return services.Goal(value)
     try:
         neighbour = UUID(value) if isinstance(value, str) else None

@@ -1,14 +1,13 @@
 """The queue as a file over REST."""
 
-from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
 from apikeys.limits import Bucket, charge_jobs
-from jobs.exchange import Exporter, Intake, read_document
-from mobilesd.errors import InvalidInput, bad_field
+from jobs.exchange import Intake, exported, read_document
+from mobilesd.errors import bad_field
 from mobilesd.http.views import ApiView, json_object
 
 __all__ = ["ExportV2", "ImportV2"]
@@ -20,19 +19,8 @@ class ExportV2(ApiView):
     required_scopes = {"GET": "jobs:read"}
 
     def get(self, request: Request) -> HttpResponse:
-        # Written as a whole first: a slow reader must not hold a snapshot of the database.
-        parts: list[bytes] = []
-        size = 0
-        for part in Exporter(Actor.of_request(request)).document():
-            parts.append(part.encode())
-            size += len(parts[-1])
-            if size > settings.MAX_BODY_BYTES:
-                raise InvalidInput(
-                    "The waiting jobs and their pictures have more than 64 MB.",
-                    error="payload_too_large",
-                    hint="Use `manage.py export_queue FILE`, which writes any size.",
-                )
-        answer = HttpResponse(b"".join(parts), content_type="application/json")
+        found = exported(Actor.of_request(request))
+        answer = HttpResponse(found.content, content_type="application/json")
         answer.headers["Content-Disposition"] = 'attachment; filename="mobilesd-queue.json"'
         return answer
 

@@ -1,4 +1,4 @@
-"""Many jobs at once over REST: move, cancel, clear what is done; and undo."""
+"""Many jobs at once over REST: move, prioritise, cancel, clear what is done; and undo."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from jobs.services.cancelling import Skipped, Taken
 from mobilesd.errors import InvalidInput, bad_field
 from mobilesd.http.views import ApiView, json_object
 
-__all__ = ["CancelManyV2", "ClearFinishedV2", "MoveManyV2", "UndoV2"]
+__all__ = ["CancelManyV2", "ClearFinishedV2", "MoveManyV2", "PrioritiseManyV2", "UndoV2"]
 
 WRITE = "jobs:write"
 _TARGETS = ("jobs", "batch", "all")
@@ -42,6 +42,38 @@ class MoveManyV2(ApiView):
                 "success": True,
                 "message": f"{_count(len(done.jobs))} moved.",
                 "moved": [str(pk) for pk in done.jobs],
+                "skipped": [_skipped(left) for left in done.skipped],
+            }
+        )
+
+
+class PrioritiseManyV2(ApiView):
+    """Give waiting jobs a priority: `{"jobs": [ids], "priority": 2}`; all of them or none.
+
+    Those that do not wait any more are named in `skipped`.
+    """
+
+    required_scopes = {"POST": WRITE}
+
+    def post(self, request: Request) -> Response:
+        body = json_object(request)
+        for name in body:
+            if name not in ("jobs", "priority"):
+                raise bad_field(
+                    name[:60], "is not a field of this request.", error="unsupported_parameter"
+                )
+        jobs = _jobs(body)
+        if "priority" not in body:
+            raise bad_field("priority", "is missing.", error="missing_required_field")
+        priority = body["priority"]
+        if not isinstance(priority, int) or isinstance(priority, bool):
+            raise bad_field("priority", f"must be a number, not {kind_of(priority)}.")
+        done = services.prioritise_many(jobs, priority, Actor.of_request(request))
+        return Response(
+            {
+                "success": True,
+                "message": f"Priority {priority} for {_count(len(done.jobs))}.",
+                "changed": [str(pk) for pk in done.jobs],
                 "skipped": [_skipped(left) for left in done.skipped],
             }
         )

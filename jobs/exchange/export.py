@@ -7,11 +7,13 @@ jobs are.
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Prefetch
 from django.utils import timezone
 
@@ -20,14 +22,45 @@ from jobs import inputs
 from jobs.choices import Status
 from jobs.models import Batch, Job, JobDependency, JobInput
 from jobs.querysets import QUEUE_ORDER, JobQuerySet
+from mobilesd.errors import InvalidInput
 from mobilesd.http.times import rfc3339
 
-__all__ = ["FORMAT", "LINES", "VERSION", "Exporter"]
+__all__ = ["FORMAT", "LINES", "VERSION", "Exported", "Exporter", "exported"]
 
 FORMAT = "queue"
 LINES = "queue-lines"
 VERSION = 1
 _CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A document of `jobs` waiting jobs; `left_out` says which could not be written, and why."""
+
+    content: bytes
+    jobs: int
+    left_out: Sequence[Mapping[str, str]]
+
+
+def exported(actor: Actor) -> Exported:
+    """Return the waiting jobs of an actor as one document; raise InvalidInput if it is too large.
+
+    Written as a whole: a slow reader must not hold a snapshot of the database.
+    """
+    exporter = Exporter(actor)
+    parts: list[bytes] = []
+    size = 0
+    for part in exporter.document():
+        parts.append(part.encode())
+        size += len(parts[-1])
+        if size > settings.MAX_BODY_BYTES:
+            limit = settings.MAX_BODY_BYTES // 2**20
+            raise InvalidInput(
+                f"The waiting jobs and their pictures have more than {limit} MB.",
+                error="payload_too_large",
+                hint="Use `manage.py export_queue FILE`, which writes any size.",
+            )
+    return Exported(b"".join(parts), exporter.written, exporter.left_out)
 
 
 class Exporter:

@@ -20,11 +20,12 @@ from jobs.notifications.words import KINDS
 from mobilesd.errors import Problem
 from mobilesd.http.pages import acted, go_to
 
-__all__ = ["add", "delete", "notifiers", "switch", "test"]
+__all__ = ["add", "delete", "edit", "notifiers", "switch", "test"]
 
 _SHORT = {
     "done": "done",
     "failed": "failed",
+    "stalled": "stalled",
     "queue_empty": "queue empty",
     "server_offline": "server offline",
 }
@@ -91,11 +92,32 @@ def add(request: HttpRequest) -> HttpResponse:
     return go_to(request, reverse("notifiers"), "It is added. Send it a test now.")
 
 
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, notifier_id: UUID) -> HttpResponse:
+    """Change a notifier; an empty address field keeps the address, which is never shown."""
+    row = services.find(notifier_id, _actor(request))
+    if request.method != "POST":
+        typed = {"url": "", **{name: getattr(row, name) for name in _TYPED}}
+        return _form(request, typed, row.kinds, notifier=row)
+    typed = {name: request.POST.get(name, "").strip() for name in ("url", *_TYPED)}
+    kinds = request.POST.getlist("kinds")
+    given = {name: text for name, text in typed.items() if text or name != "url"}
+    try:
+        services.edit(notifier_id, _actor(request), {**given, "kinds": kinds})
+    except Problem as problem:
+        return _form(request, typed, kinds, problem, notifier=row)
+    return go_to(request, reverse("notifiers"), "It is changed.")
+
+
 def _form(
     request: HttpRequest,
     typed: dict[str, str],
     chosen: list[str],
     problem: Problem | None = None,
+    *,
+    notifier: Notifier | None = None,
 ) -> HttpResponse:
     fields = problem.fields if problem else {}
     context: dict[str, Any] = {
@@ -104,8 +126,10 @@ def _form(
         "kinds": [(kind, words, kind in chosen) for kind, words in KINDS.items()],
         "errors": {name: _sentences(name, texts) for name, texts in fields.items()},
         "problem": problem,
+        "notifier": notifier,
+        "service": service_of(notifier.sealed_url) if notifier else "",
     }
-    return render(request, "notifiers/add.html", context, status=422 if problem else 200)
+    return render(request, "notifiers/form.html", context, status=422 if problem else 200)
 
 
 def _sentences(name: str, texts: Sequence[str]) -> str:

@@ -8,13 +8,16 @@ from django.urls import reverse
 
 from apikeys.actors import Actor
 from jobs.choices import Status
+from jobs.emptiness import is_empty
 from jobs.models import Event, Job
+from jobs.stalling import quiet_words
 
 __all__ = ["KINDS", "Message", "messages_of"]
 
 KINDS = {
     "done": "A job or a batch is done",
     "failed": "A job failed, or a batch with failures is over",
+    "stalled": "A picture stopped moving on its server",
     "queue_empty": "Nothing waits any more",
     "server_offline": "A server can't be reached",
 }
@@ -39,6 +42,8 @@ def messages_of(event: Event, actor: Actor, *, own: bool) -> Sequence[Message]:
     """
     if event.kind == "server.status":
         return _of_server(event)
+    if event.kind == "job.stalled":
+        return _of_stalled(event) if own else []
     if event.kind == "job.status" and event.payload.get("status") in _ENDED:
         return [*(_of_job(event) if own else ()), *_of_queue(event, actor)]
     return []
@@ -77,6 +82,18 @@ def _of_job(event: Event) -> list[Message]:
     return []
 
 
+def _of_stalled(event: Event) -> list[Message]:
+    job = Job.objects.filter(pk=event.job_id).first() if event.job_id else None
+    if job is None:
+        return []
+    server, seconds = event.payload.get("server_alias", ""), event.payload.get("seconds", 0)
+    text = (
+        f"No sign of progress on {server} for {quiet_words(seconds)}. It is made again when the"
+        " server is rid of it. Look at the server's console; restart it if it hangs."
+    )
+    return [Message("stalled", f"Job {job.pk.hex[:8]} has stalled", f"{text}{_link(job)}")]
+
+
 def _of_batch(event: Event, job: Job) -> list[Message]:
     """Tell of a batch once: by the last end of one of its jobs."""
     jobs = Job.objects.filter(batch=job.batch_id, deleted_at__isnull=True)
@@ -101,8 +118,7 @@ def _of_batch(event: Event, job: Job) -> list[Message]:
 
 
 def _of_queue(event: Event, actor: Actor) -> list[Message]:
-    own = Job.objects.visible_to(actor).filter(deleted_at__isnull=True)
-    if own.filter(status__in=_WAITING, held=False).exists():
+    if not is_empty(Job.objects.visible_to(actor)):
         return []
     later = Event.objects.visible_to(actor).filter(
         kind__in=["job.created", "job.status"], pk__gt=event.pk

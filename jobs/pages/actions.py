@@ -35,6 +35,7 @@ __all__ = [
     "retry",
     "send_to",
     "switch",
+    "try_now",
     "undo",
     "undo_of",
     "wait_not",
@@ -103,6 +104,14 @@ def _within(request: HttpRequest) -> NewTimes:
     if text not in WITHIN:
         raise InvalidInput("Choose one of the deadlines.", error="job_operation_invalid")
     return {"deadline": timezone.now() + timedelta(hours=int(text))}
+
+
+@login_required
+@require_POST
+def try_now(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Try a job at once that is put off after an error."""
+    services.try_now(job_id, actor_of(request))
+    return done(request, "It is tried as soon as a server is free.")
 
 
 @login_required

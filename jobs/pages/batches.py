@@ -1,22 +1,22 @@
 """A batch as one card: how far it is, its first results, and what holds the rest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from apikeys.actors import Actor
 from jobs import services
-from jobs.cards import Card, cards
+from jobs.cards import cards
 from jobs.choices import Status
 from jobs.live.replay import standing
 from jobs.models import Batch, Job
+from jobs.ports import Result
 
 __all__ = ["BatchCard", "batch", "batch_cards", "running_batches"]
 
@@ -32,10 +32,10 @@ class BatchCard:
     """One batch; `counts` by status of its listed jobs, `results` its newest completed jobs."""
 
     batch: Batch
-    prompt: str
-    counts: dict[str, int]
+    title: str
+    counts: Mapping[str, int]
     held: int
-    results: list[Card]
+    results: Sequence[tuple[UUID, Result]]
 
     @property
     def total(self) -> int:
@@ -60,10 +60,6 @@ class BatchCard:
         return self.ended / self.total if self.total else 0.0
 
     @property
-    def title(self) -> str:
-        return self.batch.name or self.prompt
-
-    @property
     def version(self) -> str:
         """Return what changes when the card has to be drawn anew."""
         numbers = "-".join(str(self.counts[status]) for status in Status.values)
@@ -71,43 +67,30 @@ class BatchCard:
 
 
 def batch_cards(batches: Iterable[Batch], *, results: int = THUMBNAILS) -> list[BatchCard]:
-    """Return these batches as cards, in a number of queries that grows with the batches only."""
+    """Return these batches as cards, in a fixed number of queries."""
     rows = list(batches)
     if not rows:
         return []
-    ids = [row.pk for row in rows]
-    counts = {pk: dict.fromkeys(Status.values, 0) for pk in ids}
-    held = dict.fromkeys(ids, 0)
-    # `order_by()`: an order would become part of the groups.
-    listed = Job.objects.listed().filter(batch__in=ids).order_by()
-    for pk, status, is_held, count in listed.values_list("batch", "status", "held").annotate(
-        Count("pk")
-    ):
-        counts[pk][status] += count
-        held[pk] += count if is_held and status == Status.PENDING else 0
-    shown: dict[UUID, list[Job]] = {pk: list(_completed(pk)[:results]) for pk in ids}
-    by_job = {card.job.pk: card for card in cards(job for jobs in shown.values() for job in jobs)}
-    prompts = {pk: _prompt(pk) for pk in ids}
+    standings = services.batch_standings(rows, results=results, newest=True)
+    prompts = _prompts([row.pk for row in rows if not row.name])
     return [
         BatchCard(
             batch=row,
-            prompt=prompts[row.pk],
-            counts=counts[row.pk],
-            held=held[row.pk],
-            results=[by_job[job.pk] for job in shown[row.pk]],
+            title=row.name or prompts.get(row.pk, ""),
+            counts=standings[row.pk].counts,
+            held=standings[row.pk].held,
+            results=standings[row.pk].results,
         )
         for row in rows
     ]
 
 
-def _completed(batch_id: UUID) -> Any:
-    listed = Job.objects.listed().filter(batch=batch_id, status=Status.COMPLETED)
-    return listed.order_by("-created_at", "-id")
-
-
-def _prompt(batch_id: UUID) -> str:
-    first = Job.objects.listed().filter(batch=batch_id).order_by("created_at", "id").first()
-    return first.prompt if first else ""
+def _prompts(batch_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the prompt of each batch's first job."""
+    own = Job.objects.listed().filter(batch=OuterRef("pk")).order_by("created_at", "id")
+    firsts = Batch.objects.filter(pk__in=batch_ids).annotate(first=Subquery(own.values("pk")[:1]))
+    jobs = Job.objects.in_bulk([pk for pk in firsts.values_list("first", flat=True) if pk])
+    return {job.batch_id: job.prompt for job in jobs.values() if job.batch_id}
 
 
 def running_batches(actor: Actor, shown: Iterable[UUID]) -> list[BatchCard]:

@@ -1,22 +1,25 @@
-"""What waits, as the queue page lists it: single jobs, and each batch once."""
+"""Jobs as the queue page lists them: single ones, and each batch once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.lookups import In
+
 from jobs.cards import Card, cards
 from jobs.models import Batch, Job
 from jobs.pages.batches import BatchCard, batch_cards
-from jobs.querysets import JobQuerySet
+from jobs.querysets import JobQuerySet, Unindexed
 
-__all__ = ["Entry", "entries", "waiting_of"]
+__all__ = ["Entry", "ended_entries", "entries", "once_a_batch", "waiting_of"]
 
 _CHUNK = 100
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One place in the list: a job, or a batch where its first waiting job stands."""
+    """One place in a list: a job, or a batch where its first job of that list stands."""
 
     card: Card
     batch: BatchCard | None = None
@@ -80,6 +83,26 @@ def _firsts(waiting: JobQuerySet, limit: int) -> list[Job]:
         if len(chunk) < _CHUNK:
             break
     return found[:limit]
+
+
+def ended_entries(jobs: Sequence[Job]) -> list[Entry]:
+    """Return jobs that `once_a_batch` left as entries: a job, or the batch that it stands for."""
+    wanted = {job.batch_id for job in jobs if job.batch_id}
+    batches = {card.batch.pk: card for card in batch_cards(Batch.objects.filter(pk__in=wanted))}
+    return [
+        Entry(card, batches.get(card.job.batch_id) if card.job.batch_id else None)
+        for card in cards(jobs)
+    ]
+
+
+def once_a_batch(jobs: JobQuerySet, statuses: Sequence[str]) -> JobQuerySet:
+    """Keep the jobs of no batch, and of each batch the newest one in one of these states."""
+    later = Q(created_at__gt=OuterRef("created_at"))
+    later |= Q(created_at=OuterRef("created_at"), pk__gt=OuterRef("pk"))
+    # Along the batches' index (see `Unindexed`): asked for each row of a page.
+    ended = In(Unindexed(F("status")), list(statuses))
+    others = Job.objects.listed().filter(ended, later, batch=OuterRef("batch"))
+    return jobs.filter(~Exists(others))
 
 
 def waiting_of(waiting: JobQuerySet, keys: Sequence[str]) -> list[UUID]:

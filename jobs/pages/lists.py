@@ -19,7 +19,7 @@ from jobs.live.replay import standing
 from jobs.models import Job, QueueSettings
 from jobs.narrowing import Wanted
 from jobs.pages.batches import running_batches
-from jobs.pages.entries import entries
+from jobs.pages.entries import ended_entries, entries, once_a_batch
 from jobs.pages.hours import hours_line
 from jobs.ports import ports
 from jobs.querysets import JobQuerySet
@@ -110,10 +110,11 @@ def _pauses(switches: QueueSettings) -> dict[str, Any]:
 
 def _finished(request: HttpRequest, statuses: list[Status], limit: int) -> dict[str, Any]:
     wanted = PageRequest.read({"limit": str(limit), "cursor": request.GET.get("cursor", "")})
-    jobs, *more = Wanted(Actor.of_user(request.user), statuses).parts()
-    page = paginate(jobs, wanted, *more)
+    every = Wanted(Actor.of_user(request.user), statuses).parts()
+    jobs, *more = (once_a_batch(part, statuses) for part in every)
+    page = paginate(jobs, wanted, *more, counted_in=every)
     return {
-        "cards": cards(page.rows),
+        "entries": ended_entries(page.rows),
         "next_cursor": page.next_cursor,
         "total": page.total,
         "total_is_exact": page.total_is_exact,

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
 from jobs import services
+from jobs.choices import LaneClass
 from jobs.models import Job
 from jobs.pages.actions import actor_of, count, done
 from jobs.pages.entries import waiting_of
@@ -34,7 +35,7 @@ def _picked(request: HttpRequest) -> list[UUID]:
         raise InvalidInput(
             f"These are more than {MANY} jobs.",
             error="job_operation_invalid",
-            hint="Select fewer, or change their priority.",
+            hint="Select fewer at once.",
         )
     return found
 
@@ -54,14 +55,28 @@ def _moved(
     if not moved.jobs:
         raise Conflict("Nothing of that waits any more.", hint="It may have started meanwhile.")
     what = "Moved" if len(moved.jobs) == 1 else f"{count(len(moved.jobs))} moved"
-    return done(request, f"{what}{where}.")
+    return done(request, f"{what}{where}.{_taken_over(moved)}")
+
+
+def _taken_over(moved: services.Moved) -> str:
+    """Return what else changed by a move, as a sentence: nobody asked for it in so many words."""
+    taken = moved.taken
+    if taken is None:
+        return ""
+    lane = ", in the background" if taken.lane_class == LaneClass.BACKGROUND else ""
+    if len(moved.jobs) == 1:
+        return f" Its priority is {taken.priority} now{lane}."
+    who = f"Their priority is {taken.priority} now{lane}."
+    if taken.count < len(moved.jobs):
+        who = f"{taken.count} of them changed to priority {taken.priority}{lane}."
+    return f" {who}"
 
 
 def _goal(request: HttpRequest, moved: Sequence[UUID]) -> services.Goal:
     if request.POST.get("to") == "top":
-        return services.Goal("top")
+        return services.Goal("first")
     if request.POST.get("to") == "bottom":
-        return services.Goal("bottom")
+        return services.Goal("last")
     if key := request.POST.get("before"):
         return services.Goal("before", _beside(request, key, moved)[0])
     if key := request.POST.get("after"):
@@ -90,11 +105,11 @@ def many(request: HttpRequest) -> HttpResponse:
 
 
 def _to_top(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
-    return _moved(request, jobs, services.Goal("top"), " to the top")
+    return _moved(request, jobs, services.Goal("first"), " to the top")
 
 
 def _to_bottom(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
-    return _moved(request, jobs, services.Goal("bottom"), " to the bottom")
+    return _moved(request, jobs, services.Goal("last"), " to the bottom")
 
 
 def _cancel(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
@@ -104,14 +119,8 @@ def _cancel(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
 
 def _prioritise(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
     priority = _priority(request)
-    changed = 0
-    for job_id in jobs:
-        try:
-            services.patch(job_id, actor_of(request), {"priority": priority}, {})
-        except Conflict:
-            continue  # it started meanwhile
-        changed += 1
-    return done(request, f"Priority {priority} for {count(changed)}.")
+    changed = services.prioritise_many(jobs, priority, actor_of(request)).jobs
+    return done(request, f"Priority {priority} for {count(len(changed))}.")
 
 
 def _priority(request: HttpRequest) -> int:

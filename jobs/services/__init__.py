@@ -21,12 +21,13 @@ from jobs.services.bulk import (
 )
 from jobs.services.cancelling import Taken, cancel_all, cancel_many, clear_finished
 from jobs.services.chains import also_taken, failed_with, retry_dependents, retry_together
-from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry
+from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry, try_now
 from jobs.services.duplicating import duplicate
 from jobs.services.edit import leave_out_loras, patch
 from jobs.services.history import history_of
 from jobs.services.orders import Need, Order, Submission
 from jobs.services.places import Goal, Moved, arrange, move, move_many
+from jobs.services.priorities import Prioritised, prioritise_many
 from jobs.services.submit import submit
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Moved",
     "Need",
     "Order",
+    "Prioritised",
     "Submission",
     "Taken",
     "also_taken",
@@ -63,10 +65,12 @@ __all__ = [
     "move_many",
     "nod",
     "patch",
+    "prioritise_many",
     "retry",
     "retry_dependents",
     "retry_together",
     "size_of",
     "submit",
     "submit_bulk",
+    "try_now",
 ]

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, F, Window
 from django.db.models.functions import RowNumber
+from django.db.models.lookups import Exact
 from django.utils import timezone
 
 from apikeys.actors import Actor
@@ -15,6 +16,7 @@ from jobs import events, transitions
 from jobs.choices import Status
 from jobs.models import Batch, Job, hold_queue
 from jobs.ports import Result, ports
+from jobs.querysets import Unindexed
 from jobs.services import undo
 from jobs.services.cancelling import Taken, cancel_jobs
 from mobilesd.errors import NotFound
@@ -37,8 +39,8 @@ RESULTS_SHOWN = 12
 class BatchStanding:
     """How far a batch is: its jobs by status; deleted ones are in none of these.
 
-    `held` of the pending ones wait for a nod. `results` are the first jobs that are done, in the
-    order of the batch, with their pictures.
+    `held` of the pending ones wait for a nod. `results` are some jobs that are done, with their
+    pictures.
     """
 
     counts: Mapping[str, int]
@@ -68,8 +70,13 @@ def batch_standing(batch: Batch) -> BatchStanding:
     return batch_standings([batch])[batch.pk]
 
 
-def batch_standings(batches: Sequence[Batch]) -> dict[UUID, BatchStanding]:
-    """Return how far each of these batches is, in three queries for all of them."""
+def batch_standings(
+    batches: Sequence[Batch], *, results: int = RESULTS_SHOWN, newest: bool = False
+) -> dict[UUID, BatchStanding]:
+    """Return how far each of these batches is, in three queries for all of them.
+
+    With the first so many results of each in the order of the batch, or the `newest` first.
+    """
     ids = [batch.pk for batch in batches]
     jobs = Job.objects.listed().filter(batch__in=ids).order_by()
     counts = {pk: dict.fromkeys(map(str, Status.values), 0) for pk in ids}
@@ -80,7 +87,7 @@ def batch_standings(batches: Sequence[Batch]) -> dict[UUID, BatchStanding]:
         counts[pk][status] += count
         if waits and status == Status.PENDING:
             held[pk] = count
-    done = _first_done(ids)
+    done = _done(ids, results, newest=newest)
     pictures = ports.results(done) if done else {}
     shown: dict[UUID, list[tuple[UUID, Result]]] = {pk: [] for pk in ids}
     for job in done:
@@ -97,11 +104,14 @@ def batch_standings(batches: Sequence[Batch]) -> dict[UUID, BatchStanding]:
     }
 
 
-def _first_done(batch_ids: Sequence[UUID]) -> list[Job]:
-    place = Window(RowNumber(), partition_by=F("batch"), order_by=["created_at", "pk"])
-    done = Job.objects.listed().filter(batch__in=batch_ids, status=Status.COMPLETED)
-    first = done.annotate(place_in_batch=place).filter(place_in_batch__lte=RESULTS_SHOWN)
-    return list(first.only("pk", "batch_id").order_by("created_at", "pk"))
+def _done(batch_ids: Sequence[UUID], most: int, *, newest: bool) -> list[Job]:
+    order = ["-created_at", "-pk"] if newest else ["created_at", "pk"]
+    place = Window(RowNumber(), partition_by=F("batch"), order_by=order)
+    # Along the batches' index: without statistics, SQLite may walk all that was ever completed.
+    completed = Exact(Unindexed(F("status")), Status.COMPLETED)
+    done = Job.objects.listed().filter(completed, batch__in=batch_ids)
+    first = done.annotate(place_in_batch=place).filter(place_in_batch__lte=most)
+    return list(first.only("pk", "batch_id").order_by(*order))
 
 
 def cancel_batch(batch_id: UUID, actor: Actor) -> Taken:
@@ -134,6 +144,8 @@ def nod(batch_id: UUID, actor: Actor, *, go: bool) -> Taken:
 
 
 def _release(jobs: Sequence[Job], now: datetime) -> Taken:
+    for job in jobs:
+        job.held = False  # the journal tells what the row in memory says
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(held=False, updated_at=now)
     events.emit_for_jobs("job.changed", [(job, _released(job)) for job in jobs])
     for job in _one_of_a_kind(jobs):

@@ -36,6 +36,7 @@ __all__ = [
     "find_as_of",
     "input_gone",
     "retry",
+    "try_now",
     "wrong_state",
 ]
 
@@ -161,6 +162,25 @@ def input_gone(job_id: UUID, done: str) -> Conflict:
         f"The job {job_id} can't be {done}: a picture that it is made from is gone.",
         hint="Submit it as a new job, with the picture.",
     )
+
+
+def try_now(job_id: UUID, actor: Actor) -> Job:
+    """Let a job that is put off after an error be tried at once; twice is no error.
+
+    Raises NotFound, or Conflict for a job that does not wait.
+    """
+    find(job_id, actor)
+    with write_turn(), transaction.atomic():
+        put_off = Job.objects.queued().filter(pk=job_id, retry_at__isnull=False)
+        if put_off.update(retry_at=None, updated_at=timezone.now()):
+            job = Job.objects.get(pk=job_id)
+            told = events.JobChanged(job=str(job.pk), status=job.status, fields=["retry_at"])
+            events.emit_for_job("job.changed", job, told)
+            transitions.announce_waiting(job)
+    job = find(job_id, actor)
+    if job.status != Status.PENDING:
+        raise wrong_state(job, f"The job does not wait: it is {job.status}.")
+    return job
 
 
 def _draw_seed(job_id: UUID) -> None:

@@ -1,5 +1,6 @@
 """What every order has to keep to, however it comes in: one job, many at once, or a change."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.conf import settings
@@ -17,6 +18,7 @@ __all__ = ["check_deadline", "check_open", "check_rest", "check_room", "checked_
 
 MAX_SOURCE = 200
 _CLOSED_RETRY_SECONDS = 60
+_TIMES = frozenset({"not_before", "deadline"})
 # A job without files is taken as long as there is room for its row and its line in the journal.
 _LEAST_ROOM = 0.25
 
@@ -79,8 +81,12 @@ def _app_type(order: Order) -> str:
     return of_server
 
 
-def check_rest(order: Order) -> None:
-    """Check what has bounds of its own; raise InvalidInput that names the field."""
+def check_rest(order: Order, *, changed: Collection[str] | None = None) -> None:
+    """Check what has bounds of its own; raise InvalidInput that names the field.
+
+    `changed`: what a change of a waiting job names. Its deadline may have passed since it was
+    checked, which is no fault of a change of something else.
+    """
     if not 1 <= order.priority <= 10:
         raise bad_field("priority", f"must be from 1 (first) to 10, not {order.priority}.")
     if order.lane not in LaneClass.values:
@@ -88,7 +94,8 @@ def check_rest(order: Order) -> None:
         raise bad_field("lane", f"must be {words}, not {order.lane[:60]!r}.")
     if len(order.source_info) > MAX_SOURCE:
         raise bad_field("source_info", f"is longer than {MAX_SOURCE} characters.")
-    check_deadline(order.deadline, order.not_before)
+    if changed is None or not _TIMES.isdisjoint(changed):
+        check_deadline(order.deadline, order.not_before)
 
 
 def check_deadline(deadline: datetime | None, not_before: datetime | None) -> None:

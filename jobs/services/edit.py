@@ -78,7 +78,7 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
     if "target_server_alias" in changes:  # the one that it names may have been removed since
         checked_app_type(order, actor)
     actor.require_app_type(job.app_type)
-    check_rest(order)
+    check_rest(order, changed=changes.keys())
     values = {PATCHABLE[name]: getattr(order, name) for name in changes if name in PATCHABLE}
     if "target_server_alias" in changes:
         values["avoid_servers"] = []  # whoever names a server means it

@@ -8,8 +8,8 @@ wait, and stand side by side then.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from apikeys.actors import Actor
 from jobs import events
-from jobs.choices import Status
+from jobs.choices import LaneClass, Status
 from jobs.models import Job, hold_queue
 from jobs.models.job import position_now
 from jobs.querysets import JobQuerySet
@@ -28,7 +28,10 @@ from jobs.services.ranks import WIDE, Group, Place, renumber
 from mobilesd.errors import InvalidInput, NotFound
 from mobilesd.sqlite import write_turn
 
-__all__ = ["Goal", "Moved", "arrange", "move", "move_many"]
+__all__ = ["ENDS", "Goal", "Moved", "arrange", "move", "move_many"]
+
+End = Literal["top", "bottom", "first", "last"]
+ENDS: tuple[End, ...] = get_args(End)
 
 NEXT = 16_000  # nanoseconds after the last job: as if submitted together with it
 # Rows that the move of a member reads and may renumber under the write lock.
@@ -37,18 +40,35 @@ MAX_BETWEEN = 5_000
 
 @dataclass(frozen=True)
 class Goal:
-    """Where jobs are to go: next to another one, or to an end of their priority."""
+    """Where jobs are to go: next to another one, or to an end.
 
-    where: Literal["before", "after", "top", "bottom"]
+    `top` and `bottom` are those of their priority, `first` and `last` those of all that the actor
+    may see, whatever the priority.
+    """
+
+    where: Literal["before", "after"] | End
     neighbour: UUID | None = None
 
 
 @dataclass(frozen=True)
+class TakenOver:
+    """A priority and lane class that moved jobs took over, and how many of them did."""
+
+    priority: int
+    lane_class: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Moved:
-    """The jobs that were moved, in their order, and those that were left alone."""
+    """The jobs that were moved, in their order, and those that were left alone.
+
+    `taken`: what they took over where they stand now; None if they had it before.
+    """
 
     jobs: Sequence[UUID]
     skipped: Sequence[Skipped] = field(default=())
+    taken: TakenOver | None = None
 
 
 # --- What can be asked for --------------------------------------------------------------------
@@ -58,7 +78,7 @@ def move(job_id: UUID, goal: Goal, actor: Actor) -> Job:
     """Give a waiting job another place in the queue.
 
     Next to a job of another priority or lane class it takes these over, as it stands there then.
-    `top` and `bottom` are those of its own priority. Raises NotFound, InvalidInput
+    So it does on its way to `first` and `last`. Raises NotFound, InvalidInput
     (`job_operation_invalid`), or Conflict if one of the two jobs does not wait any more.
     """
     _check_goal([job_id], goal)
@@ -83,9 +103,12 @@ def move_many(job_ids: Sequence[UUID], goal: Goal, actor: Actor) -> Moved:
         jobs = list(own.only(*_COLUMNS))
         if goal.neighbour is not None:
             _neighbour(goal.neighbour, actor)  # though there be nothing to move
+        were = [_level(job) for job in jobs]
         _move(jobs, goal, actor)
     ids = [job.pk for job in jobs]
-    return Moved(ids, skipped(named, ids, actor))
+    changed = [job for job, was in zip(jobs, were, strict=True) if _level(job) != was]
+    taken = TakenOver(changed[0].priority, changed[0].lane_class, len(changed)) if changed else None
+    return Moved(ids, skipped(named, ids, actor), taken)
 
 
 def arrange(job_ids: Sequence[UUID], actor: Actor) -> Moved:
@@ -181,6 +204,11 @@ def _place(job: Job) -> Place:
     return job.position, job.pk
 
 
+def _level(job: Job) -> tuple[int, int]:
+    """Return what comes before a job's place: lower is sooner."""
+    return int(job.lane_class != LaneClass.INTERACTIVE), job.priority
+
+
 def _by_group(jobs: Sequence[Job]) -> list[list[Job]]:
     """Return the jobs by lane class and priority, each group in the order given."""
     groups: dict[tuple[str, int], list[Job]] = {}
@@ -191,6 +219,8 @@ def _by_group(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _move(jobs: Sequence[Job], goal: Goal, actor: Actor) -> None:
     """Move jobs, which stand in the order of the queue, inside the caller's transaction."""
+    if goal.where in ("first", "last") and jobs:
+        goal = _to_end(jobs, goal, actor)
     if goal.neighbour is None:
         for group in _by_group(jobs):
             _move_block(group, goal, None, actor)
@@ -201,6 +231,22 @@ def _move(jobs: Sequence[Job], goal: Goal, actor: Actor) -> None:
         job.priority, job.lane_class = neighbour.priority, neighbour.lane_class
     if jobs:
         _move_block(jobs, goal, neighbour, actor)
+
+
+def _to_end(jobs: Sequence[Job], goal: Goal, actor: Actor) -> Goal:
+    """Give jobs the priority and lane class of an end of the queue; return the end to move to.
+
+    Looked for here, under the lock: the job that waits there is the next one to start.
+    """
+    first = goal.where == "first"
+    others = Job.objects.visible_to(actor).queued().exclude(pk__in=[job.pk for job in jobs])
+    there = others.first() if first else others.last()
+    ends = [job for job in (there, *jobs) if job is not None]
+    outermost = min(ends, key=_level) if first else max(ends, key=_level)
+    priority, lane_class = outermost.priority, outermost.lane_class
+    for job in jobs:
+        job.priority, job.lane_class = priority, lane_class
+    return replace(goal, where="top" if first else "bottom")
 
 
 def _move_block(jobs: Sequence[Job], goal: Goal, beside: Job | None, actor: Actor) -> None:

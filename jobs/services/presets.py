@@ -7,6 +7,7 @@ Without an owner it is the installation's.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ __all__ = [
     "ON_CONFLICT",
     "Imported",
     "change",
+    "changeable",
     "create",
     "delete",
     "document",
@@ -112,11 +114,20 @@ def create(actor: Actor, given: Mapping[str, Any]) -> Preset:
         return _insert(actor, values)
 
 
-def change(preset_id: UUID, actor: Actor, given: Mapping[str, Any]) -> Preset:
-    """Change what is named; the parameters are replaced as a whole. Raises what `create` does."""
+def change(
+    preset_id: UUID,
+    actor: Actor,
+    given: Mapping[str, Any],
+    *,
+    unchanged_since: datetime | None = None,
+) -> Preset:
+    """Change what is named; the parameters are replaced as a whole. Raises what `create` does.
+
+    Raises Conflict as well if it was changed after `unchanged_since`.
+    """
     if not given:
         raise bad_field("name", "or another field is missing.", error="missing_required_field")
-    preset = _changeable(preset_id, actor)
+    preset = changeable(preset_id, actor)
     values = _checked(given, actor, app_type=preset.app_type)
     if "app_type" in values and "generation_params" not in values:
         # What is known of a parameter depends on the app type.
@@ -124,16 +135,24 @@ def change(preset_id: UUID, actor: Actor, given: Mapping[str, Any]) -> Preset:
         values = _checked(again, actor, app_type=preset.app_type)
     try:
         with transaction.atomic():
-            Preset.objects.filter(pk=preset.pk).update(**values, updated_at=timezone.now())
+            row = Preset.objects.filter(pk=preset.pk)
+            if unchanged_since is not None:
+                row = row.filter(updated_at=unchanged_since)
+            won = row.update(**values, updated_at=timezone.now())
     except IntegrityError:
         raise _taken(values["name"]) from None
+    if not won:
+        raise Conflict(
+            "Somebody changed or deleted this preset meanwhile.",
+            hint="Open it again, and make your change in what is there now.",
+        )
     return find(preset_id, actor)
 
 
 def delete(preset_id: UUID, actor: Actor) -> Undo:
     """Delete a preset; jobs made with it stay as they are. Raises NotFound, Problem."""
     with write_turn(), transaction.atomic():
-        rows = Preset.objects.filter(pk=_changeable(preset_id, actor).pk)
+        rows = Preset.objects.filter(pk=changeable(preset_id, actor).pk)
         # Locked: kept as it is when it goes. Else somebody deleted it meanwhile, which `find` says.
         preset = rows.select_for_update().first() or find(preset_id, actor)
         row = undo.remember(actor, "delete_preset", {"preset": keep([preset])})
@@ -391,7 +410,8 @@ def _taken(name: str) -> Conflict:
     )
 
 
-def _changeable(preset_id: UUID, actor: Actor) -> Preset:
+def changeable(preset_id: UUID, actor: Actor) -> Preset:
+    """Return a preset that the actor may change; raise NotFound, Problem (`preset_not_yours`)."""
     preset = find(preset_id, actor)
     if not may_change(preset, actor):
         raise Problem(

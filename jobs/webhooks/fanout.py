@@ -32,6 +32,8 @@ def fan_out(webhook: Webhook, actor: Actor, *, after: int, newest: int) -> int:
     if limit <= 0:
         return after
     events = Event.objects.visible_to(actor).filter(id__gt=after, id__lte=newest)
+    if actor.sees_all_jobs:  # to whom an owner's last job is one of many
+        events = events.exclude(kind="queue.empty", payload__whole=False)
     if ALL_KINDS not in webhook.events:
         events = events.filter(kind__in=webhook.events)
     found = list(events.order_by("id")[:limit])

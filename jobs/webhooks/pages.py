@@ -30,6 +30,8 @@ _WHEN = {
     "image.created": "A picture is there",
     "server.status": "A server came, went or got busy",
     "queue.paused": "The queue was paused, or goes on",
+    "queue.empty": "Nothing waits or runs any more",
+    "job.stalled": "A picture stopped moving on its server",
 }
 
 

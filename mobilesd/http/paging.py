@@ -136,15 +136,21 @@ def after(rows: QuerySet[_Row], wanted: PageRequest) -> QuerySet[_Row]:
     return rows.filter(**{f"{side}e": at}).filter(Q(**{side: at}) | Q(**{tie: row_id}))
 
 
-def paginate(rows: QuerySet[_Row], wanted: PageRequest, *more: QuerySet[_Row]) -> Page[_Row]:
+def paginate(
+    rows: QuerySet[_Row],
+    wanted: PageRequest,
+    *more: QuerySet[_Row],
+    counted_in: Sequence[QuerySet[_Row]] | None = None,
+) -> Page[_Row]:
     """Return one page of the rows, in a few queries whose cost does not grow with the table.
 
     `more` are further rows of the list, none of them twice: a list of two statuses is two ranges
-    of an index, which a database merges in order, while it would sort what `IN` finds.
+    of an index, which a database merges in order, while it would sort what `IN` finds. The total
+    is that of `counted_in`, if given.
     """
     parts = [rows, *more]
     counted = 0
-    for part in parts:
+    for part in counted_in or parts:
         left = EXACT_TOTAL + 1 - counted
         counted += part.order_by().values("pk")[:left].count() if left else 0
     sign = "-" if wanted.descending else ""

@@ -100,6 +100,8 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("change_job"),
         Step("move_job", body={"before": "{{other_id}}"}),
         Step("move_jobs", body={"jobs": ["{{job_id}}"], "to": "bottom"}),
+        Step("prioritise_jobs", body={"jobs": ["{{job_id}}"], "priority": 4}),
+        Step("try_job_now"),
         Step("duplicate_job", saves={"copy_id": "mobilesd_job_id"}),
         Step("job_history"),
         Step("cancel_jobs", saves={"undo_id": "undo.id"}, body={"jobs": ["{{copy_id}}"]}),

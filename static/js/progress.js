@@ -15,8 +15,9 @@ function cardOf({ job, attempt }) {
   return document.querySelector(selector);
 }
 
+let heard = Date.now();
+
 function show(card, { seq, progress, text, eta }) {
-  if (seq <= Number(card.dataset.seq)) return;
   card.dataset.seq = seq;
   const bar = card.querySelector("progress");
   if (bar) bar.value = progress;
@@ -29,8 +30,9 @@ function show(card, { seq, progress, text, eta }) {
 }
 
 document.addEventListener("mobilesd:job.progress", ({ detail }) => {
+  heard = Date.now();
   const card = cardOf(detail);
-  if (card) show(card, detail);
+  if (card && detail.seq > Number(card.dataset.seq)) show(card, detail);
 });
 
 document.addEventListener("mobilesd:job.preview", ({ detail }) => {
@@ -45,11 +47,14 @@ document.addEventListener("mobilesd:job.preview", ({ detail }) => {
   next.src = detail.url;
 });
 
-// A list was read again and this card stayed: the answer still knows how far the job is.
+// A list was read again and this card stayed: the answer still knows how far the job is, or for how
+// long nothing was heard of it.
 document.addEventListener("kept", ({ target, detail }) => {
-  const { seq, progress, text, eta } = detail.dataset;
-  if (seq === undefined) return;
-  show(target, {
+  const [card, fresh] = [target, detail].map((e) => (e.matches("[data-watch]") ? e : e.querySelector("[data-watch]")));
+  if (!card || !fresh) return;
+  const { seq, progress, text, eta } = fresh.dataset;
+  if (Number(seq) < Number(card.dataset.seq)) return;
+  show(card, {
     seq: Number(seq),
     progress: Number(progress),
     text,
@@ -68,3 +73,11 @@ document.addEventListener("error", mark, true);
 for (const image of document.querySelectorAll("img[data-preview]")) {
   image.classList.toggle("there", image.complete && image.naturalWidth > 0);
 }
+
+// Of a run that stands still no message comes; the page reads again how long it has done so.
+const STILL = 60_000;
+setInterval(() => {
+  const card = document.querySelector("[data-watch]");
+  if (!card || document.visibilityState !== "visible" || Date.now() - heard < STILL) return;
+  window.htmx.trigger(card.closest("[data-live]"), "refresh");
+}, STILL / 2);

@@ -61,10 +61,12 @@ function turn(on) {
   if (on) say("Choose jobs; what can be done with them is below the list.");
 }
 
-function pick(box, on = box.checked) {
-  box.checked = on;
-  if (on) selected.add(box.value);
-  else selected.delete(box.value);
+function pick(some, on) {
+  for (const box of some) {
+    box.checked = on;
+    if (on) selected.add(box.value);
+    else selected.delete(box.value);
+  }
   count();
 }
 
@@ -73,7 +75,7 @@ if (queue && bar) {
     if (detail.target.id === "active") restore();
   });
   document.addEventListener("change", ({ target }) => {
-    if (target.matches(".pick input")) pick(target);
+    if (target.matches(".pick input")) pick([target], target.checked);
   });
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-select]")) {
@@ -85,13 +87,13 @@ if (queue && bar) {
       document.getElementById("select")?.focus();
     } else if (event.target.closest("[data-all]")) {
       const on = boxes().some((box) => !box.checked);
-      for (const box of boxes()) pick(box, on);
+      pick(boxes(), on);
     } else if (selecting()) {
       const row = event.target.closest("#waiting > [data-entry]");
       if (!row || event.target.closest(".pick, .grab, button")) return;
       event.preventDefault(); // the whole row is the target for a thumb
       const box = row.querySelector(".pick input");
-      pick(box, !box.checked);
+      pick([box], !box.checked);
     }
   }, true);
   document.addEventListener("keydown", (event) => {

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -56,10 +57,33 @@ def _progress(job, attempt, seq, fraction):
         events.emit_live("job.progress", payload, job_id=job.pk, owner_id=job.owner_id)
 
 
+def _quiet(job, attempt, seconds):
+    at = timezone.now() - timedelta(seconds=seconds)
+    JobProgress.objects.update_or_create(
+        job=job,
+        defaults={"attempt": attempt.token, "seq": 5, "text": "Step 5 of 20", "updated_at": at},
+    )
+
+
 def _complete(job, attempt):
     with transaction.atomic():
         factories.image(job, factories.png(64, 64), attempt=attempt.token, width=64, height=64)
         transitions.complete(attempt.token, generation_info={}, warnings=[])
+
+
+@pytest.mark.parametrize("where", ["the queue", "its page"])
+def test_a_picture_that_stands_still_says_for_how_long_without_any_message(site, anna, where):
+    job = _submit(anna)
+    attempt = _claim(job)
+    _quiet(job, attempt, 130)
+    page = site.page_at(user="anna")
+    page.clock.install()
+    page.goto("/" if where == "the queue" else f"/jobs/{job.pk}")
+    card = page.locator(f"[data-attempt='{attempt.token}']")
+    expect(card).to_contain_text("Step 5 of 20, no sign of progress for 2 min")
+    _quiet(job, attempt, 370)
+    page.clock.fast_forward(120_000)
+    expect(card).to_contain_text("no sign of progress for 6 min")
 
 
 def test_a_job_goes_its_way_without_a_reload(page, anna):

@@ -11,6 +11,7 @@ from django.utils import timezone
 from dispatch.fakes.forge import FakeForge
 from dispatch.lanes import outcomes
 from jobs.choices import Outcome, Status
+from jobs.models import Event
 from tests.dispatch.lane_harness import connected, eventually, lane, queue, until_final
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,6 +29,11 @@ def test_a_picture_that_stops_moving_is_made_again_when_the_server_is_free(
             [done] = until_final([job])
         first, second = fake.log.runs()
     assert second.arrived_at > first.ended_at
+    [told] = Event.objects.filter(kind="job.stalled")
+    assert (told.job_id, told.owner_id) == (job.pk, job.owner_id)
+    assert told.payload["server_alias"] == server.alias
+    assert told.payload["attempt"] == str(job.attempts.get(number=1).token)
+    assert told.payload["seconds"] >= 0.5
     assert (done.status, done.attempts_made) == (Status.COMPLETED, 2)
     assert [a.outcome for a in job.attempts.order_by("number")] == [
         Outcome.STALLED,

@@ -134,6 +134,20 @@ def test_the_empty_queue_is_told_once_by_the_last_end(notifier, anna) -> None:
     assert told() == [("queue_empty", "The queue is empty")]
 
 
+def test_a_stalled_picture_is_told_to_its_owner_alone(notifier, anna) -> None:
+    notifier(kinds=["stalled"])
+    for owner in (anna, factories.user()):
+        job = factories.job(Status.PROCESSING, owner=owner)
+        told_of = events.JobStalled(
+            job=str(job.pk), attempt="x", server_alias="forge-1", seconds=390.0
+        )
+        with transaction.atomic():
+            events.emit_for_job("job.stalled", job, told_of)
+    assert run() == 1
+    [notice] = Notice.objects.all()
+    assert "No sign of progress on forge-1 for 6 min." in notice.text
+
+
 def test_a_server_is_told_when_it_goes_and_not_while_it_stays_away(notifier) -> None:
     notifier(kinds=["server_offline"])
     server = factories.server("forge-1")

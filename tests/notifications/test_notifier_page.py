@@ -3,6 +3,7 @@
 import pytest
 
 from jobs.models import Notice, Notifier
+from jobs.notifications.addresses import unsealed
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -77,3 +78,33 @@ def test_those_of_others_are_not_there(client, me, made) -> None:
     assert "My phone" not in client.get("/notifications").content.decode()
     assert client.post(f"/notifications/{made.pk}/delete").status_code == 404
     assert Notifier.objects.exists()
+
+
+def test_all_but_the_address_is_changed_and_the_address_kept(client, me, made) -> None:
+    page = client.get(f"/notifications/{made.pk}/edit").content.decode()
+    assert "a-secret-topic" not in page
+    assert "Kept as it is: ntfy" in page
+    form = {**FORM, "url": "", "name": "Tablet", "kinds": ["stalled"], "quiet_hours": ""}
+    assert client.post(f"/notifications/{made.pk}/edit", form).status_code == 303
+    row = Notifier.objects.get()
+    assert (row.name, row.kinds, row.quiet_hours) == ("Tablet", ["stalled"], "")
+    assert unsealed(row.sealed_url) == FORM["url"]
+
+
+def test_an_address_that_is_typed_anew_replaces_the_old_one(client, me, made) -> None:
+    client.post(f"/notifications/{made.pk}/edit", {**FORM, "url": "ntfys://ntfy.sh/another"})
+    assert unsealed(Notifier.objects.get().sealed_url) == "ntfys://ntfy.sh/another"
+
+
+def test_a_wrong_change_is_said_and_changes_nothing(client, me, made) -> None:
+    form = {**FORM, "url": "syslog://x", "kinds": [], "name": "Other"}
+    answer = client.post(f"/notifications/{made.pk}/edit", form)
+    assert answer.status_code == 422
+    assert "no-store" in answer.headers["Cache-Control"]
+    row = Notifier.objects.get()
+    assert (row.name, unsealed(row.sealed_url)) == (FORM["name"], FORM["url"])
+
+
+def test_the_notifier_of_somebody_else_is_not_edited(client, made) -> None:
+    client.force_login(factories.user())
+    assert client.get(f"/notifications/{made.pk}/edit").status_code == 404

@@ -1,5 +1,6 @@
 """contracts/api.md, the row of `/api/v2/jobs/{id}/history`."""
 
+import html
 import json
 import uuid
 
@@ -8,7 +9,7 @@ from django.db import transaction
 
 from jobs import transitions
 from jobs.choices import Outcome
-from jobs.models import Event
+from jobs.models import Attempt, Event, Job
 from jobs.services import history as service
 from tests import factories
 from tests.api.conftest import Api
@@ -49,7 +50,9 @@ def test_it_answers_attempts_and_events_oldest_first(api, job_id):
     answer = api.send("GET", path(job_id))
     assert answer.status_code == 200
     body = answer.json()
-    assert set(body) == {"success", "mobilesd_job_id", "attempts", "events", "complete"}
+    assert set(body) == {
+        *("success", "mobilesd_job_id", "attempts", "events", "complete", "steps", "differences")
+    }
     assert (body["success"], body["mobilesd_job_id"], body["complete"]) == (True, job_id, True)
     assert [(row["number"], row["outcome"]) for row in body["attempts"]] == [
         (1, "error"),
@@ -62,8 +65,13 @@ def test_it_answers_attempts_and_events_oldest_first(api, job_id):
         "outcome",
         "text",
         "error",
+        "error_class",
+        "measures",
+        "expected_seconds",
         "creation_timestamp",
         "submitted_timestamp",
+        "began_timestamp",
+        "first_step_timestamp",
         "completion_timestamp",
         "cleared_timestamp",
     }
@@ -83,6 +91,39 @@ def test_it_answers_attempts_and_events_oldest_first(api, job_id):
         "Started on gpu.",
         "Completed on gpu.",
     ]
+
+
+def test_it_tells_what_the_page_tells(api, job_id, client, member):
+    tried(job_id)
+    first = Attempt.objects.get(job=job_id, number=1)
+    began = first.submitted_at
+    Attempt.objects.filter(pk=first.pk).update(
+        measures=["With a tiled VAE."],
+        expected_seconds=12.5,
+        began_at=began,
+        first_step_at=began,
+        error_class="oom",
+    )
+    Job.objects.filter(pk=job_id).update(owner=member, warnings=["The LoRA x is not there."])
+    body = Api(factories.key(member)[1]).send("GET", path(job_id)).json()
+    attempt = body["attempts"][0]
+    assert attempt["measures"] == ["With a tiled VAE."]
+    assert (attempt["expected_seconds"], attempt["error_class"]) == (12.5, "oom")
+    assert attempt["began_timestamp"] == attempt["first_step_timestamp"] is not None
+    assert body["differences"] == {
+        "values": [],
+        "notes": ["The LoRA x is not there.", "With a tiled VAE."],
+    }
+    client.force_login(member)
+    page = html.unescape(client.get(f"/jobs/{job_id}").text)
+    for step in body["steps"]:
+        assert step["text"] in page
+        assert step["detail"] in page
+    assert [step["tone"] for step in body["steps"]].count("bad") == 1
+    times = [step["timestamp"] for step in body["steps"]]
+    assert times == sorted(times)
+    assert body["steps"][0]["after_seconds"] is None
+    assert all(step["after_seconds"] >= 0 for step in body["steps"][1:])
 
 
 def test_it_has_no_prompt_and_nothing_of_other_jobs(api, job_id, member):

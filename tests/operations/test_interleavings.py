@@ -26,7 +26,7 @@ from tests import factories
 pytestmark = pytest.mark.django_db(transaction=True)
 COUNT = 7
 
-_WHERE = st.sampled_from(["before", "after", "top", "bottom"])
+_WHERE = st.sampled_from(["before", "after", "top", "bottom", "first", "last"])
 _JOB = st.integers(0, COUNT - 1)
 _STEP = st.one_of(
     st.tuples(st.just("move"), _JOB, _WHERE, _JOB),
@@ -91,9 +91,9 @@ class Queue:
         """Those that don't wait are passed by the way the services do: next to the neighbour."""
         rest = [n for n in self.order if n not in moved]
         waiting = [n for n in rest if n in self.waits]
-        if where == "top":
+        if where in ("top", "first"):  # all have one priority here
             at = rest.index(waiting[0]) if waiting else None
-        elif where == "bottom":
+        elif where in ("bottom", "last"):
             at = rest.index(waiting[-1]) + 1 if waiting else None
         else:
             at = rest.index(beside) + (where == "after")

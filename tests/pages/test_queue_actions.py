@@ -131,10 +131,52 @@ def test_all_that_is_selected_gets_a_priority(browser, member):
         assert browser.post("/queue/many", sent, headers=HTMX).status_code == 400
 
 
+def test_a_job_past_its_deadline_does_not_stop_the_priority_of_the_others(browser, member):
+    jobs = _waiting(member, 3)
+    late = timezone.now() - timedelta(minutes=1)
+    Job.objects.filter(pk=jobs[1].pk).update(deadline=late)
+    sent = {"pick": _keys(*jobs), "do": "priority", "priority": "1"}
+    assert browser.post("/queue/many", sent, headers=HTMX).status_code == 204
+    assert {job.priority for job in Job.objects.all()} == {1}
+
+
+def test_to_the_top_is_the_top_of_the_whole_queue_and_says_what_it_took_over(browser, member):
+    (urgent,) = _waiting(member, 1, priority=3)
+    jobs = _waiting(member, 3)
+    sent = {"pick": _keys(jobs[1]), "to": "top"}
+    toast = _toast(browser.post("/queue/move", sent, headers=HTMX))
+    assert toast["text"] == "Moved. Its priority is 3 now."
+    assert list(Job.objects.queued()) == [jobs[1], urgent, jobs[0], jobs[2]]
+    sent = {"pick": _keys(urgent, jobs[2]), "do": "top"}
+    toast = _toast(browser.post("/queue/many", sent, headers=HTMX))
+    assert toast["text"] == "2 jobs moved to the top. 1 of them changed to priority 3."
+
+
+def test_a_drag_beside_another_level_says_what_it_took_over(browser, member):
+    (job,) = _waiting(member, 1)
+    (beside,) = _waiting(member, 1, priority=8, lane_class="background")
+    sent = {"pick": _keys(job), "after": _keys(beside)[0]}
+    toast = _toast(browser.post("/queue/move", sent, headers=HTMX))
+    assert toast["text"] == "Moved. Its priority is 8 now, in the background."
+    sent = {"pick": _keys(job), "before": _keys(beside)[0]}
+    assert _toast(browser.post("/queue/move", sent, headers=HTMX))["text"] == "Moved."
+
+
+def test_rows_show_a_priority_and_the_background_where_they_are_not_the_usual(browser, member):
+    _waiting(member, 1)
+    page = browser.get("/").text
+    assert "<span>Priority" not in page
+    assert "<span>Background" not in page
+    _waiting(member, 1, priority=2, lane_class="background")
+    page = browser.get("/").text
+    assert page.count("<span>Priority 2</span>") == 1
+    assert page.count("<span>Background</span>") == 1
+
+
 def test_a_batch_is_one_entry_with_its_results(browser, member):
     _waiting(member, 1)
     batch = _batch(member)
-    page = browser.get("/").text
+    page = browser.get("/queue/active").text
     assert page.count("data-entry=") == 2
     assert f'data-entry="batch-{batch.pk}"' in page
     assert "2 of 5 done" in page

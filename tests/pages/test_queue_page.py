@@ -51,6 +51,16 @@ def test_a_running_job_shows_bar_step_and_time_left(browser, member):
     assert 'width="512" height="768"' in page  # its place is kept free
 
 
+def test_a_run_without_a_sign_of_progress_says_for_how_long(browser, member):
+    job, _ = _running(member)
+    words = "Step 13 of 28, no sign of progress for 6 min"
+    JobProgress.objects.update(updated_at=timezone.now() - timedelta(seconds=370))
+    for path in ("/", f"/jobs/{job.pk}"):
+        assert words in browser.get(path).text
+    JobProgress.objects.update(updated_at=timezone.now())
+    assert "no sign of progress" not in browser.get("/").text
+
+
 def test_progress_of_an_ended_attempt_is_not_shown(browser, member):
     job, attempt = _running(member)
     attempt.ended_at = timezone.now()

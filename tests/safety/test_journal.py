@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from jobs import journal
-from jobs.models import Job
+from apikeys.actors import SYSTEM
+from jobs import journal, services
+from jobs.models import Batch, Job
 from mobilesd.backups import snapshots
 from tests.safety.world import World
 
@@ -132,3 +133,19 @@ def test_the_journal_is_shortened_to_what_two_backups_have(world: World, monkeyp
     snapshots.take(datetime.now(UTC) + timedelta(hours=1))
     assert past not in journal.files()
     assert journal.files(), "what is written now stays"
+
+
+def test_what_a_person_changed_is_told_as_it_is_then(world: World):
+    """Changes of many rows are one statement; the rows in memory were read before it."""
+    waits, put_off = world.submit("one"), world.submit("two")
+    owner_batch = Batch.objects.create(total=1, created_at=datetime.now(UTC))
+    Job.objects.filter(pk=put_off).update(
+        held=True, batch=owner_batch, retry_at=datetime.now(UTC) + timedelta(hours=1)
+    )
+    services.prioritise_many([waits, put_off], 2, SYSTEM)
+    services.try_now(put_off, SYSTEM)
+    services.nod(owner_batch.pk, SYSTEM, go=True)
+    told = journal.read().jobs
+    assert [told[str(job)]["priority"] for job in (waits, put_off)] == [2, 2]
+    assert told[str(put_off)]["held"] is False
+    assert told[str(put_off)]["retry_at"] is None

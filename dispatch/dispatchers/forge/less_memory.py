@@ -41,6 +41,7 @@ def _tiled(params: Mapping[str, Any], inventory: ServerInventory | None) -> Reli
         {**params, "alwayson_scripts": {**others, SCRIPT: {"args": [True, True]}}},
         "The GPU ran out of memory: it was made with a tiled VAE and the model moved out of the"
         " GPU's memory in parts. This is slower, and single pixels can differ.",
+        "with a tiled VAE and the model moved out in parts",
     )
 
 
@@ -61,6 +62,7 @@ def _smaller_batch(params: Mapping[str, Any]) -> Relief | None:
         {**params, "batch_size": smaller, "n_iter": rounds * (size // smaller)},
         f"The GPU ran out of memory: {smaller} instead of {size} pictures were made at once."
         " The seeds are the same; single pixels can differ.",
+        f"with {smaller} instead of {size} pictures at once",
     )
 
 

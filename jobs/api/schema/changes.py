@@ -3,6 +3,7 @@
 from jobs.api.schema.job import EXAMPLE_ID, EXAMPLE_JOB, JOB_ID
 from jobs.api.schema.submitting import ERRORS as SUBMISSION_ERRORS
 from jobs.api.schema.submitting import ORDER_FIELDS, SUBMISSIONS
+from jobs.services.places import ENDS
 from mobilesd.schema.operations import Answer, Body, Operation, Operations, Parameter
 from mobilesd.schema.shapes import (
     Shape,
@@ -23,7 +24,7 @@ __all__ = ["GOALS", "OPERATIONS", "SEED", "UNDO", "UNDO_EXAMPLE", "changed"]
 GOALS: dict[str, Shape] = {
     "before": uuid("The id of a job."),
     "after": uuid("The id of a job."),
-    "to": word(["top", "bottom"]),
+    "to": word(ENDS, "An end of its priority (`top`, `bottom`), or of the whole queue."),
 }
 
 _NULL: Shape = {"type": "null"}
@@ -193,9 +194,10 @@ OPERATIONS: Operations = {
         tag="Jobs",
         summary="Move a job that waits to another place in the queue.",
         description=(
-            "`top` and `bottom` are those of its priority. Next to a job of another priority or"
-            " lane it takes these over. Members move their own jobs among each other; staff, and"
-            " keys with `jobs:all`, move them anywhere."
+            "`top` and `bottom` are those of its priority, `first` and `last` those of the whole"
+            " queue. Next to a job of another priority or lane it takes these over, and on its way"
+            " to `first` or `last`. Members move their own jobs among each other; staff, and keys"
+            " with `jobs:all`, move them anywhere."
         ),
         path=JOB_ID,
         body=Body(
@@ -261,6 +263,18 @@ OPERATIONS: Operations = {
         ),
         answers=_again("The job is queued again."),
         errors=(*_ERRORS, "quota_exceeded", "unsupported_parameter"),
+    ),
+    ("POST", "/api/v2/jobs/{job_id}/try-now"): Operation(
+        name="try_job_now",
+        tag="Jobs",
+        summary="Try a job at once that waits because an attempt went wrong.",
+        description=(
+            "After an error that may pass, a job waits for seconds or minutes before it is tried"
+            " again. This ends that wait; a job that does not wait for that stays as it is."
+        ),
+        path=JOB_ID,
+        answers=changed("The job is tried as soon as a server is free."),
+        errors=("job_not_found", "job_operation_conflict"),
     ),
     ("POST", "/api/v2/jobs/{job_id}/duplicate"): Operation(
         name="duplicate_job",

@@ -12,6 +12,7 @@ from mobilesd.schema.shapes import (
     mapping,
     moment,
     nullable,
+    number,
     obj,
     ref,
     text,
@@ -30,8 +31,15 @@ _ATTEMPT = obj(
         "outcome": nullable(word(Outcome.values, "How it ended; null while it runs.")),
         "text": text("The same in words."),
         "error": nullable(ref("JobError")),
+        "error_class": nullable(text("What kind of trouble it was: it decides what comes next.")),
+        "measures": listed(text(), "What was done otherwise than asked, in words."),
+        "expected_seconds": nullable(
+            number("What it was expected to last, model load included; null: unknown.", 0)
+        ),
         "creation_timestamp": moment(),
         "submitted_timestamp": nullable(moment("When it was sent; null: it was not.")),
+        "began_timestamp": nullable(moment("When the server took it up, as far as it showed.")),
+        "first_step_timestamp": nullable(moment("When its first step was done.")),
         "completion_timestamp": nullable(moment("When it ended.")),
         "cleared_timestamp": nullable(moment("When the server surely had it no more.")),
     }
@@ -49,6 +57,28 @@ _EVENT = obj(
         ),
     }
 )
+_STEP = obj(
+    {
+        "timestamp": moment(),
+        "text": text("What happened, in words."),
+        "detail": text("More of it; may be empty."),
+        "hint": text("What to do about it; may be empty."),
+        "code": nullable(text("The code of an error.")),
+        "tone": nullable(word(["good", "warn", "bad"], "null: neither good nor bad.")),
+        "attempt": nullable(whole("Of which attempt it is.", 1)),
+        "after_seconds": nullable(number("The time since the step before.")),
+    }
+)
+_DIFFERENCES = obj(
+    {
+        "values": listed(
+            obj({"name": text(), "asked": text(), "done": text("What the picture says.")}),
+            "Values that are not as asked.",
+        ),
+        "notes": listed(text(), "Sentences about the rest."),
+    },
+    "What was done otherwise than asked.",
+)
 _EXAMPLE: dict[str, Any] = {
     "success": True,
     "mobilesd_job_id": EXAMPLE_ID,
@@ -60,8 +90,13 @@ _EXAMPLE: dict[str, Any] = {
             "outcome": "completed",
             "text": "Completed.",
             "error": None,
+            "error_class": None,
+            "measures": [],
+            "expected_seconds": 12.5,
             "creation_timestamp": "2026-01-31T18:00:09.100Z",
             "submitted_timestamp": "2026-01-31T18:00:09.112Z",
+            "began_timestamp": "2026-01-31T18:00:09.300Z",
+            "first_step_timestamp": "2026-01-31T18:00:12.020Z",
             "completion_timestamp": "2026-01-31T18:00:21.480Z",
             "cleared_timestamp": "2026-01-31T18:00:21.480Z",
         }
@@ -75,6 +110,19 @@ _EXAMPLE: dict[str, Any] = {
             "data": {"job": EXAMPLE_ID, "status": "pending"},
         }
     ],
+    "steps": [
+        {
+            "timestamp": "2026-01-31T18:00:00.000Z",
+            "text": "Submitted by anna.",
+            "detail": "",
+            "hint": "",
+            "code": None,
+            "tone": None,
+            "attempt": None,
+            "after_seconds": None,
+        }
+    ],
+    "differences": {"values": [], "notes": []},
     "complete": True,
 }
 
@@ -93,6 +141,8 @@ OPERATIONS: Operations = {
                         "mobilesd_job_id": uuid(),
                         "attempts": listed(_ATTEMPT, "Each try on a server."),
                         "events": listed(_EVENT, "Each change."),
+                        "steps": listed(_STEP, "All that happened, as the job's page tells it."),
+                        "differences": _DIFFERENCES,
                         "complete": flag("False when older ones are left out."),
                     }
                 ),

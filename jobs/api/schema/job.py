@@ -7,6 +7,7 @@ from django.conf import settings
 from jobs.api.schema.params import EXAMPLE_PARAMS
 from jobs.choices import Kind, LaneClass, Status
 from jobs.models import OnFailure
+from jobs.ports import BUTTON_KINDS
 from mobilesd.schema.shapes import (
     Shape,
     listed,
@@ -90,8 +91,10 @@ COMPONENTS: dict[str, Shape] = {
                 obj(
                     {
                         "label": text("For people."),
-                        "kind": text("What it does, for example `resume_queue`."),
-                        "target": text("With what: an alias, an app type, a batch; or empty."),
+                        "kind": word(BUTTON_KINDS, "What it does."),
+                        "target": text(
+                            "With what: an alias, an app type, a batch, a job, or nothing."
+                        ),
                     }
                 ),
                 "What a person could do about it with one click.",

@@ -93,6 +93,41 @@ OPERATIONS: Operations = {
         },
         errors=(*_ERRORS, "job_not_found", "job_operation_conflict"),
     ),
+    ("POST", "/api/v2/queue/priority"): Operation(
+        name="prioritise_jobs",
+        tag="Queue",
+        summary="Give many jobs that wait another priority.",
+        description=(
+            "All of them get it at once. Jobs that do not wait any more are named in `skipped`; a"
+            " request that is refused changes none."
+        ),
+        body=Body(
+            obj(
+                {"jobs": _JOBS, "priority": whole("From 1 (first) to 10.", 1, 10)},
+                additionalProperties=False,
+            ),
+            {"first in line": {"jobs": [EXAMPLE_ID, _OTHER_ID], "priority": 1}},
+        ),
+        answers={
+            200: Answer(
+                "They have it.",
+                enveloped(
+                    {
+                        "message": _DONE,
+                        "changed": listed(uuid(), "The jobs that have it, in their order."),
+                        "skipped": _SKIPPED,
+                    }
+                ),
+                {
+                    "success": True,
+                    "message": "Priority 1 for 1 job.",
+                    "changed": [EXAMPLE_ID],
+                    "skipped": _SKIPPED_EXAMPLE,
+                },
+            )
+        },
+        errors=(*_ERRORS, "app_type_not_allowed"),
+    ),
     ("POST", "/api/v2/queue/cancel"): Operation(
         name="cancel_jobs",
         tag="Queue",
