@@ -34,7 +34,7 @@ class Button:
 
     Kinds and their targets: `test_server`, `resume_server`, `choose_server`, `send_model` (an
     alias), `resume_queue` ("" or an app type), `nod` (a batch), `edit`, `cancel_dependency`
-    (a job).
+    (the job that it would wait for no more).
     """
 
     label: str

@@ -12,11 +12,17 @@ from jobs.services.batches import (
     nod,
 )
 from jobs.services.bulk import BatchSubmission, BulkOrder, expanded, submit_bulk
-from jobs.services.cancelling import Taken, cancel_all, cancel_many, clear_finished
-from jobs.services.chains import also_taken, failed_with, retry_dependents, retry_together
+from jobs.services.cancelling import (
+    Taken,
+    also_taken,
+    cancel_all,
+    cancel_many,
+    clear_finished,
+)
+from jobs.services.chains import failed_with, retry_dependents, retry_together
 from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry
 from jobs.services.duplicating import duplicate
-from jobs.services.edit import patch
+from jobs.services.edit import patch, wait_no_more
 from jobs.services.history import history_of
 from jobs.services.orders import Need, Order, Submission
 from jobs.services.places import Goal, Moved, arrange, move, move_many
@@ -59,4 +65,5 @@ __all__ = [
     "retry_together",
     "submit",
     "submit_bulk",
+    "wait_no_more",
 ]
