@@ -18,6 +18,7 @@ class ServerInventory:
     """What one server lists; `selected` is the checkpoint that a job without one gets.
 
     `modules` are VAEs and text encoders; `text_encoders` names those that are no VAEs.
+    `latent_upscalers` of the upscalers work within a generation only, not on a finished picture.
     """
 
     checkpoints: tuple[KnownModel, ...] = ()
@@ -25,6 +26,7 @@ class ServerInventory:
     samplers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
+    latent_upscalers: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     text_encoders: tuple[str, ...] = ()
     embeddings: tuple[str, ...] = ()
@@ -41,6 +43,16 @@ class ServerInventory:
     def lora_keys(self) -> frozenset[str]:
         """Return the LoRAs as prompts may write them: without regard to case."""
         return frozenset(name.lower() for name in self.loras)
+
+    @property
+    def image_upscalers(self) -> tuple[str, ...]:
+        """Return the upscalers that work on a finished picture."""
+        return tuple(name for name in self.upscalers if name not in self.latent_upscalers)
+
+    def image_upscaler(self, name: str) -> str:
+        """Return an upscaler of finished pictures in the server's own spelling, "" if unknown."""
+        wanted = name.strip().lower()
+        return next((known for known in self.image_upscalers if known.lower() == wanted), "")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ServerInventory":
@@ -62,7 +74,7 @@ class ServerInventory:
 
 
 _LISTS = (
-    *("loras", "samplers", "schedulers", "upscalers"),
+    *("loras", "samplers", "schedulers", "upscalers", "latent_upscalers"),
     *("modules", "text_encoders", "embeddings", "scripts"),
 )
 

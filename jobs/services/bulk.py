@@ -270,8 +270,9 @@ class _Making:
                 jobs += self._copies({**base, **combination})
             except InvalidInput as problem:
                 raise _in_combination(number, problem) if varied else problem from None
-        if not self.bulk.varies_seed:
-            self._seed(jobs)
+        drawn = [job for job in jobs if "seed" in job.generation_params]  # an upscale has none
+        if drawn and not self.bulk.varies_seed:
+            self._seed(drawn)
         self.warnings = list(
             dict.fromkeys([*self._of_the_order(), *(w for job in jobs for w in job.warnings)])
         )
@@ -298,6 +299,7 @@ class _Making:
         prompt = str(normalised.params.get("positive_prompt", ""))
         key = (
             normalised.checkpoint,
+            str(normalised.params.get("upscaler", "")),
             prompt if "<lora:" in prompt.lower() else "",
             *normalised.params.get("override_settings", ()),
         )

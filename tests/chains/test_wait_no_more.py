@@ -51,7 +51,8 @@ def test_only_the_named_job_is_let_go(browser, member, who):
     last = waiting(first, other, actor=who)
     answer = press(browser, last, first.pk)
     assert parents_of(last) == {other.pk}
-    assert toast(answer)["text"] == "It doesn't wait for that job any more. It still waits for 1 job."
+    words = "It doesn't wait for that job any more. It still waits for 1 job."
+    assert toast(answer)["text"] == words
     assert Event.objects.filter(job=last, kind="job.changed").count() == 1
 
 
