@@ -33,7 +33,7 @@ __all__ = ["KIND", "PATH", "build", "is_all_that_shows", "read"]
 KIND = Kind.UPSCALE
 PATH = "/sdapi/v1/extra-single-image"
 _JOB = "Upscale"  # what state.job says meanwhile
-_TAG = re.compile(r"<[^>]*>")
+_DONE = re.compile(r"Postprocess upscale by: [^<>\n]{1,300}")
 _MAX_FACTS = 1000
 _MAX_SHOWN = 64 * 1024  # a job's row stays small (design §4)
 _MOST_NAMED = 5
@@ -139,10 +139,10 @@ def _unreadable() -> LostAnswer:
 
 def _facts(html_info: Any, request: Request) -> str:
     """Return what the server says it did, "Postprocess upscale by: 2.0, …"; else what was asked."""
-    said = html.unescape(_TAG.sub("", text(html_info or "", _MAX_FACTS))).strip()
+    said = _DONE.search(html.unescape(text(html_info or "", _MAX_FACTS)))
     asked = request.asked
-    by, name = f"{asked['factor']:g}", asked["upscaler"]
-    return said or f"Postprocess upscale by: {by}, Postprocess upscaler: {name}"
+    by, name = asked["factor"], asked["upscaler"]
+    return said[0] if said else f"Postprocess upscale by: {by}, Postprocess upscaler: {name}"
 
 
 def _infotext(before: str, facts: str) -> tuple[str, int | None]:
