@@ -4,95 +4,128 @@ Each field brings along what it showed at first (`was_…`): only what somebody 
 that a form that was open for long undoes nobody else's change.
 """
 
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from django.http import QueryDict
+from django.http import HttpRequest
 from django.utils import timezone as here
 
-from dispatch.forms import FIELDS, Typed, errors_by_field
+from apikeys.actors import Actor
+from dispatch.forms import FIELDS, Typed, errors_by_field, read_loras
+from dispatch.start_form import Start
+from dispatch.when_form import MOMENTS, WHEN, When, read_when
 from jobs.models import Job
+from jobs.services.chains import needs_of
 from mobilesd.errors import Problem, bad_field
 
-__all__ = ["EDITED", "MOMENTS", "EditForm", "shown_values"]
+__all__ = ["EditForm", "Shown", "shown"]
 
-# Of the form on the New page; where a picture starts from is not changed here.
-EDITED = {name: known for name, known in FIELDS.items() if name != "denoising"}
-MOMENTS = ("not_before", "deadline")
+# Values in fields of their own; lists and the picture to start from are read apart.
+_TEXTS = (*FIELDS, "server", *WHEN)
 
 
-def shown_values(job: Job) -> dict[str, str]:
-    """Return the text of each field, as the job is now; moments are in the server's time zone."""
-    values = {name: text for name, text in Typed.of_job(job).values.items() if name in EDITED}
-    values |= {"server": job.target_server_alias, "priority": str(job.priority)}
+@dataclass
+class Shown:
+    """What the form shows: texts, lists, the picture to start from; `was` is what it was."""
+
+    values: dict[str, str]
+    was: dict[str, str]
+    loras: list[tuple[str, str]]
+    needs: list[tuple[str, str]]
+    start: Start
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def shown(job: Job) -> Shown:
+    """Return the form as the job is now; moments are in the server's time zone."""
+    typed = Typed.of_job(job)
+    needs = [(str(need.job), need.on_failure) for need in needs_of(job.pk)]
+    values = {**typed.values, "server": job.target_server_alias}
+    if typed.start and "denoising_strength" not in job.generation_params:
+        values["denoising"] = ""  # the server's own
+    values |= {"priority": str(job.priority), "lane": job.lane_class}
     for name in MOMENTS:
         moment: datetime | None = getattr(job, name)
         values[name] = here.localtime(moment).strftime("%Y-%m-%dT%H:%M") if moment else ""
-    return values
+    # Lists and pictures are only compared, never typed like this.
+    lists = {"loras": _told(typed.loras), "needs": _told(needs)}
+    was = {**values, **lists, "start": "1" if typed.start else ""}
+    return Shown(values, was, typed.loras, needs, typed.start)
+
+
+def _told(rows: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{name}\t{value}" for name, value in rows).strip()
 
 
 class EditForm:
-    """One filled-in form; `errors` are sentences by field, "" for those of no single field."""
+    """One filled-in form; `shown.errors` are sentences by field, "" for those of no field."""
 
-    def __init__(self, job: Job, post: QueryDict) -> None:
+    def __init__(self, job: Job, request: HttpRequest, actor: Actor) -> None:
+        post = request.POST
         self._post = post
-        self._starts_from = job.generation_params.get("init_images")
-        names = [*EDITED, "server", "priority", *MOMENTS]
-        self.values = {name: post.get(name, "").strip() for name in names}
-        self.was = {name: post.get(f"was_{name}", "").strip() for name in names}
-        self.errors: dict[str, str] = {}
+        self._job = job
+        self._actor = actor
+        self._when = When(post)
+        values = {name: post.get(name, "").strip() for name in _TEXTS}
+        names = (*_TEXTS, "loras", "needs", "start")
+        was = {name: post.get(f"was_{name}", "").strip() for name in names}
+        start = Start.read(request, actor)
+        self.shown = Shown(values, was, read_loras(post), self._when.needs, start)
 
     def _is_changed(self, name: str) -> bool:
-        return name in self._post and _plain(self.values[name]) != _plain(self.was[name])
+        values, was = self.shown.values, self.shown.was
+        return name in self._post and _plain(values[name]) != _plain(was[name])
+
+    def _is_listed_anew(self, name: str, rows: Iterable[tuple[str, str]]) -> bool:
+        """Tell whether a list was changed; an empty one sends nothing but what it was."""
+        return f"was_{name}" in self._post and _told(rows) != _plain(self.shown.was[name])
 
     def params(self) -> dict[str, Any]:
         """Return the generation parameters that were changed; None removes one."""
-        changed = {
-            known: self.values[name] or None
-            for name, known in EDITED.items()
+        changed: dict[str, Any] = {
+            known: self.shown.values[name] or None
+            for name, known in FIELDS.items()
             if self._is_changed(name)
         }
-        if self._is_changed("prompt") and not self.values["prompt"] and not self._starts_from:
+        loras = self.shown.loras
+        if self._is_listed_anew("loras", loras):
+            changed["loras"] = [{"name": n, "weight": w} for n, w in loras] or None
+        changed |= self._start()
+        has_prompt = self.shown.values["prompt"] or self.shown.start
+        if self._is_changed("prompt") and not has_prompt:
             raise bad_field("generation_params.positive_prompt", "must say what to show.")
         if "seed" in changed and changed["seed"] is None:
             changed["seed"] = "-1"  # a new one is drawn
         return changed
 
+    def _start(self) -> dict[str, Any]:
+        """Return what changes with the picture to start from."""
+        start, was = self.shown.start, self.shown.was
+        if "was_start" not in self._post or start.job == self._job.pk:
+            return {}
+        if pictures := list(start.pictures(self._actor)):
+            denoising = self.shown.values["denoising"] or None
+            return {"init_images": pictures, "denoising_strength": denoising}
+        if not was["start"]:
+            return {"denoising_strength": None} if self._is_changed("denoising") else {}
+        # A mask belongs to its picture.
+        return dict.fromkeys(("init_images", "mask", "denoising_strength"))
+
     def changes(self) -> dict[str, Any]:
         """Return the other fields that were changed; raise InvalidInput."""
         changed: dict[str, Any] = {}
         if self._is_changed("server"):
-            changed["target_server_alias"] = self.values["server"]
-        if self._is_changed("priority"):
-            changed["priority"] = self._priority()
-        return changed | {name: self._moment(name) for name in MOMENTS if self._is_changed(name)}
-
-    def _priority(self) -> int:
-        text = self.values["priority"]
-        if not (text.isdecimal() and text.isascii() and len(text) < 4):
-            raise bad_field("priority", "must be a number from 1 to 10.")
-        return int(text)
-
-    def _moment(self, name: str) -> datetime | None:
-        """Read a time of the wall; the page's script says how far that wall's zone is off UTC."""
-        text = self.values[name]
-        if not text:
-            return None
-        try:
-            typed = datetime.fromisoformat(text)
-            offset = self._post.get(f"offset_{name}", "")
-            # As browsers count: minutes to add to the local time to get UTC.
-            zone = timezone(-timedelta(minutes=int(offset))) if offset else None
-            typed = typed.replace(tzinfo=zone or here.get_current_timezone())
-            return typed.astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise bad_field(
-                name, "must be a date and a time.", "Leave it empty for none."
-            ) from None
+            changed["target_server_alias"] = self.shown.values["server"]
+        changed |= {name: read_when(self._post, name) for name in WHEN if self._is_changed(name)}
+        if self._is_listed_anew("needs", self._when.needs):
+            changed["depends_on"] = self._when.depends_on()
+        return changed
 
     def take_errors(self, problem: Problem) -> None:
         """Put the sentences of a refusal to their fields."""
-        self.errors |= errors_by_field(problem)
+        self.shown.errors |= errors_by_field(problem)
 
 
 def _plain(text: str) -> str:

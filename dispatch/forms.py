@@ -3,26 +3,31 @@
 It checks next to nothing itself: `jobs.params` and `jobs.inputs` do, for pages and API alike.
 """
 
-import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 from apikeys.actors import Actor
-from gallery.models import Image
+from dispatch.start_form import Start, job_of, read_id
+from dispatch.when_form import WHEN, When
 from jobs import inputs
 from jobs.models import Job, Preset
 from jobs.services import Order, presets
 from mobilesd.errors import InvalidInput, Problem
 
-__all__ = ["DEFAULTS", "FIELDS", "LABELS", "PictureForm", "Typed", "errors_by_field"]
-
-MAX_FILE_BYTES = 40 * 1024 * 1024
+__all__ = [
+    "DEFAULTS",
+    "FIELDS",
+    "LABELS",
+    "PictureForm",
+    "Typed",
+    "errors_by_field",
+    "read_loras",
+]
 
 # Name in the form -> name in the parameters.
 FIELDS = {
@@ -56,8 +61,16 @@ LABELS = {
     "server": "The server",
     "init": "The picture to start from",
     "priority": "The priority",
+    "lane": "The lane",
     "not_before": "The earliest start",
     "deadline": "The deadline",
+    "needs": "The list of jobs to wait for",
+    "quantity": "The number of jobs",
+    "seed_variation": "How seeds differ",
+    "folder": "The folder",
+    "mode": "The lists",
+    "run_first": "The number of jobs that run first",
+    "batch_name": "The name",
 }
 DEFAULTS = {
     "width": "832",
@@ -73,6 +86,24 @@ _FIELD_OF = {
     "loras": "loras",
     "init_images": "init",
 }
+# What an order has beside its parameters.
+_FIELD_OF_ORDER = {
+    "target_server_alias": "server",
+    "depends_on": "needs",
+    "bulk_quantity": "quantity",
+    "checkpoints_in": "folder",
+    "variations": "mode",
+    **{name: name for name in (*WHEN, "seed_variation", "run_first", "batch_name")},
+}
+# What a hint says of the API, in words of the page.
+_HINTS = {
+    "mode": "Give each list as many values, or choose “every combination”.",
+    "quantity": "Make them in several goes, or with fewer values.",
+}
+_HINTS_OF_ERRORS = {
+    "dependency_failed": "Retry that job first, take it off the list, or let this one run all the"
+    " same.",
+}
 # What the form decides, so that an earlier job must not bring it along.
 _DECIDED = {*_FIELD_OF, "subseed", "model_hash"} - {"batch_size"}
 
@@ -84,8 +115,8 @@ class Typed:
     values: dict[str, str] = field(default_factory=lambda: dict(DEFAULTS))
     loras: list[tuple[str, str]] = field(default_factory=list)
     server: str = ""
-    init_image: Image | None = None
-    init_job: UUID | None = None
+    start: Start = field(default_factory=Start)
+    when: When = field(default_factory=lambda: When(QueryDict()))
     extras_of: UUID | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     preset: UUID | None = None
@@ -105,7 +136,7 @@ class Typed:
             values=values,
             loras=_loras(params),
             server=job.target_server_alias,
-            init_job=job.pk if params.get("init_images") else None,
+            start=Start(job=job.pk if params.get("init_images") else None),
             extras_of=job.pk,
             extras=_extras(params),
         )
@@ -150,45 +181,23 @@ class PictureForm:
     def __init__(self, request: HttpRequest) -> None:
         self._actor = Actor.of_user(request.user)
         self._post = request.POST
-        self._file: UploadedFile[Any] | None = request.FILES.get("init_file")
         self.errors: dict[str, str] = {}
         self.typed = Typed(
             values={name: self._post.get(name, "").strip() for name in FIELDS},
-            loras=self._read_loras(),
+            loras=read_loras(self._post),
             server=self._post.get("server", ""),
-            init_image=self._read_init_image(),
-            init_job=self._read_id("init_job"),
+            start=Start.read(request, self._actor),
+            when=When(self._post),
         )
         self._take_extras()
-
-    def _read_id(self, name: str) -> UUID | None:
-        try:
-            return UUID(self._post.get(name, ""))
-        except ValueError:
-            return None
-
-    def _read_loras(self) -> list[tuple[str, str]]:
-        names, weights = self._post.getlist("lora_name"), self._post.getlist("lora_weight")
-        return [(name, weight.strip() or "1") for name, weight in zip(names, weights, strict=False)]
-
-    def _read_init_image(self) -> Image | None:
-        image_id = self._read_id("init_image")
-        if image_id is None:
-            return None
-        return Image.objects.visible_to(self._actor).filter(pk=image_id).first()
-
-    def _job(self, job_id: UUID | None) -> Job | None:
-        if job_id is None:
-            return None
-        return Job.objects.visible_to(self._actor).listed().filter(pk=job_id).first()
 
     def _take_extras(self) -> None:
         if not self._post.get("keep_extras"):
             return
-        if (job := self._job(self._read_id("extras_of"))) is not None:
+        if (job := job_of(read_id(self._post, "extras_of"), self._actor)) is not None:
             self.typed.extras_of = job.pk
             self.typed.extras = _extras(job.generation_params)
-        elif (preset_id := self._read_id("preset")) is not None:
+        elif (preset_id := read_id(self._post, "preset")) is not None:
             preset = presets.visible(self._actor).filter(pk=preset_id).first()
             if preset is not None:
                 self.typed.preset = preset.pk
@@ -200,64 +209,55 @@ class PictureForm:
         params |= {FIELDS[name]: value for name, value in self.typed.values.items() if value}
         if self.typed.loras:
             params["loras"] = [{"name": n, "weight": weight} for n, weight in self.typed.loras]
-        if not self._starts_from_picture():
+        if not self.typed.start:
             params.pop("denoising_strength", None)
         # Pictures that an earlier job had beside the one to start from (a mask, a ControlNet's).
         return {k: v for k, v in params.items() if k != "mask" and not inputs.holds_file(v)}
 
-    def _starts_from_picture(self) -> bool:
-        typed = self.typed
-        return any((self._file, typed.init_image, typed.init_job))
-
     def order(self) -> Order:
         """Return the order; raise InvalidInput for what only the form can know."""
-        params = self._params()
-        if not params.get("positive_prompt") and "init_images" not in params:
+        extras = inputs.restore(self.typed.extras) if self.typed.extras else {}
+        params = self._with_typed(extras)
+        if init_images := list(self.typed.start.pictures(self._actor)):
+            params["init_images"] = init_images
+        else:
+            params.pop("denoising_strength", None)
+        if not params.get("positive_prompt") and not init_images:
             where = "generation_params.positive_prompt"
             raise InvalidInput(
                 "Say in the prompt what the picture should show.",
                 fields={where: ["Say what the picture should show."]},
             )
+        order = self._order(params)
+        return replace(order, idempotency_key=self._key(order))
+
+    def outline(self) -> Order:
+        """Return the order without its pictures, and perhaps without a prompt: to be counted."""
+        extras = {k: v for k, v in self.typed.extras.items() if not inputs.holds_file(v)}
+        return self._order(self._with_typed({k: v for k, v in extras.items() if k != "mask"}))
+
+    def _order(self, params: dict[str, Any]) -> Order:
         return Order(
             generation_params=params,
             target_server_alias=self.typed.server,
             source_info="MobileSD page",
-            idempotency_key=self._key(params),
+            **self.typed.when.fields(),
         )
 
-    def _params(self) -> dict[str, Any]:
+    def _with_typed(self, extras: Mapping[str, Any]) -> dict[str, Any]:
         typed = self.typed
-        params: dict[str, Any] = inputs.restore(typed.extras) if typed.extras else {}
+        params = {**extras, "seed": -1}
         params |= {FIELDS[name]: value for name, value in typed.values.items() if value}
-        params.setdefault("seed", -1)
         if typed.loras:
             params["loras"] = [{"name": name, "weight": weight} for name, weight in typed.loras]
-        init_images = list(self._init_images())
-        if init_images:
-            params["init_images"] = init_images
-        else:
-            params.pop("denoising_strength", None)
         return params
 
-    def _init_images(self) -> Iterator[Any]:
-        if self._file is not None:
-            if (self._file.size or 0) > MAX_FILE_BYTES:
-                megabytes = MAX_FILE_BYTES // 1_048_576
-                sentence = f"init_images has more than {megabytes} MB. Make it smaller."
-                raise InvalidInput(sentence, fields={"generation_params.init_images": [sentence]})
-            yield base64.b64encode(self._file.read()).decode("ascii")
-        elif self.typed.init_image is not None:
-            yield {"image_id": str(self.typed.init_image.pk)}
-        elif (job := self._job(self.typed.init_job)) is not None:
-            kept = {"init_images": job.generation_params.get("init_images", [])}
-            yield from inputs.restore(kept)["init_images"]
-
-    def _key(self, params: Mapping[str, Any]) -> str:
+    def _key(self, order: Order) -> str:
         """Return a key that a doubled tap repeats, and a changed form or a new page does not."""
         once = self._post.get("once", "")[:64]
         if not once:
             return ""
-        digest = hashlib.sha256(repr((params, self.typed.server)).encode("utf-8", "replace"))
+        digest = hashlib.sha256(repr(order).encode("utf-8", "replace"))
         return f"page:{once}:{digest.hexdigest()[:32]}"
 
     def take_errors(self, problem: Problem) -> None:
@@ -265,32 +265,49 @@ class PictureForm:
         self.errors |= errors_by_field(problem)
 
 
-def errors_by_field(problem: Problem) -> dict[str, str]:
-    """Return the sentences of a refusal by the form's field; "" for those of no single field."""
+def read_loras(post: QueryDict) -> list[tuple[str, str]]:
+    """Return the LoRAs of a form with their weights, as text."""
+    names, weights = post.getlist("lora_name"), post.getlist("lora_weight")
+    return [(name, weight.strip() or "1") for name, weight in zip(names, weights, strict=False)]
+
+
+def errors_by_field(problem: Problem, lists: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the sentences of a refusal by the form's field; "" for those of no single field.
+
+    `lists` are the parameters that have lists of values, with the fields of these.
+    """
     errors: dict[str, str] = {}
     for path, sentences in problem.fields.items():
-        names = path.removeprefix("generation_params.")
-        name = _FIELD_OF.get(names.partition(".")[0], "")
-        if path == "target_server_alias":
-            name = "server"
-        elif path in LABELS:
-            name = path
+        name = _field_of(path)
         text = " ".join(_in_words(sentence, path, name) for sentence in sentences)
+        name = (lists or {}).get(FIELDS.get(name, ""), name)
         errors[name] = f"{errors.get(name, '')} {text}".strip()
     if not errors:
         errors[""] = problem.message
-    if problem.hint:
-        errors[""] = f"{errors.get('', '')} {problem.hint}".strip()
+    hint = _HINTS_OF_ERRORS.get(problem.error, problem.hint)
+    hint = next((_HINTS[name] for name in errors if name in _HINTS), hint)
+    if hint:
+        errors[""] = f"{errors.get('', '')} {hint}".strip()
     return errors
+
+
+def _field_of(path: str) -> str:
+    first, _, rest = path.partition(".")
+    if first == "generation_params":
+        return _FIELD_OF.get(rest.partition(".")[0], "")
+    return _FIELD_OF_ORDER.get(first, "") or _FIELD_OF.get(first, "")
 
 
 def _in_words(sentence: str, path: str, name: str) -> str:
     """Let a sentence begin with the field's label instead of the parameter's name."""
     if not name:
         return sentence
+    if sentence.startswith("names "):  # without its field, as a path of it says already
+        return f"{LABELS[name]} {sentence}"
     short = path.removeprefix("generation_params.")
     starts: Sequence[str] = (path, short, short.partition(".")[0])
     for start in starts:
         if sentence.startswith(f"{start} "):
-            return f"{LABELS[name]} {sentence.removeprefix(start).lstrip()}"
+            text = f"{LABELS[name]} {sentence.removeprefix(start).lstrip()}"
+            return text.replace(" not_before", " the earliest start")
     return sentence[:1].upper() + sentence[1:]

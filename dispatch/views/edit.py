@@ -10,10 +10,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from apikeys.actors import Actor
-from dispatch.edit_form import EDITED, MOMENTS, EditForm, shown_values
+from dispatch.edit_form import EditForm, Shown, shown
+from dispatch.forms import FIELDS
 from dispatch.inventory import merged
 from dispatch.models import Server
-from dispatch.views.new import choices
+from dispatch.views.new import choices, refused
+from dispatch.when_form import LANES, MOMENTS, ON_FAILURE, WHEN, needs_shown
 from jobs import services
 from jobs.choices import Status
 from jobs.models import Job
@@ -22,6 +24,8 @@ from mobilesd.errors import Problem
 from mobilesd.http.pages import go_to
 
 __all__ = ["edit"]
+
+_SLOTS = (*FIELDS, "loras", "init", "server", *WHEN, "needs")
 
 
 @login_required
@@ -34,52 +38,44 @@ def edit(request: HttpRequest, job_id: UUID) -> HttpResponse:
         return _take(request, job, actor)
     if job.status != Status.PENDING:
         return go_to(request, reverse("job", args=[job.pk]), "Only a waiting job can be changed.")
-    values = shown_values(job)
-    return _show(request, job, values, values)
+    return _show(request, job, shown(job))
 
 
 def _take(request: HttpRequest, job: Job, actor: Actor) -> HttpResponse:
-    form = EditForm(job, request.POST)
+    form = EditForm(job, request, actor)
     try:
         changes, params = form.changes(), form.params()
         if changes or params:
             services.patch(job.pk, actor, changes, params)
     except Problem as problem:
-        if problem.status not in (400, 422):
+        if problem.status not in (400, 413, 422) and problem.error != "dependency_failed":
             raise
         form.take_errors(problem)
-        if getattr(request, "htmx", False):  # only the errors: what was typed stays as it is
-            context = {"errors": form.errors, "slots": [*EDITED, "server", "priority", *MOMENTS]}
-            return render(request, "dispatch/_new_errors.html", context, status=422)
-        return _show(request, job, form.values, form.was, errors=form.errors, status=422)
+        if getattr(request, "htmx", False):  # what was typed stays as it is
+            return refused(request, form.shown.errors, _SLOTS)
+        return _show(request, job, form.shown)
     return go_to(request, reverse("queue"), "Changed." if changes or params else "As it was.")
 
 
-def _show(
-    request: HttpRequest,
-    job: Job,
-    values: dict[str, str],
-    was: dict[str, str],
-    *,
-    errors: dict[str, str] | None = None,
-    status: int = 200,
-) -> HttpResponse:
+def _show(request: HttpRequest, job: Job, form: Shown) -> HttpResponse:
     servers = list(Server.objects.filter(enabled=True, app_type=job.app_type).order_by("alias"))
-    have = merged()
+    have, server = merged(), form.values["server"]
     context: dict[str, Any] = {
         "page": "queue",
         "job": job,
-        "v": values,
-        "was": was,
+        "form": form,
+        "v": form.values,
         "moments": {name: getattr(job, name) for name in MOMENTS},
-        "errors": errors or {},
+        "errors": form.errors,
         "servers": servers,
-        "gone_server": values["server"]
-        if values["server"] and all(row.alias != values["server"] for row in servers)
-        else "",
+        "gone_server": server if server and all(row.alias != server for row in servers) else "",
+        "needs": needs_shown(form.needs, Actor.of_user(request.user)),
         "priorities": PRIORITIES,
-        "checkpoints": choices(have.checkpoints, values["checkpoint"], servers),
-        "samplers": choices(have.samplers, values["sampler"], servers),
-        "schedulers": choices(have.schedulers, values["scheduler"], servers),
+        "lanes": LANES,
+        "on_failure": ON_FAILURE,
+        "loras": choices(have.loras, "", servers),
+        "checkpoints": choices(have.checkpoints, form.values["checkpoint"], servers),
+        "samplers": choices(have.samplers, form.values["sampler"], servers),
+        "schedulers": choices(have.schedulers, form.values["scheduler"], servers),
     }
-    return render(request, "jobs/edit.html", context, status=status)
+    return render(request, "jobs/edit.html", context, status=422 if form.errors else 200)

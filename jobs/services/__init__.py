@@ -11,7 +11,14 @@ from jobs.services.batches import (
     find_batch,
     nod,
 )
-from jobs.services.bulk import BatchSubmission, BulkOrder, expanded, submit_bulk
+from jobs.services.bulk import (
+    BatchSubmission,
+    BulkOrder,
+    BulkSize,
+    expanded,
+    size_of,
+    submit_bulk,
+)
 from jobs.services.cancelling import (
     Taken,
     also_taken,
@@ -32,6 +39,7 @@ __all__ = [
     "BatchStanding",
     "BatchSubmission",
     "BulkOrder",
+    "BulkSize",
     "Changed",
     "Goal",
     "Moved",
@@ -63,6 +71,7 @@ __all__ = [
     "retry",
     "retry_dependents",
     "retry_together",
+    "size_of",
     "submit",
     "submit_bulk",
     "wait_no_more",

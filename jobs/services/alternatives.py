@@ -98,5 +98,5 @@ class _Reading:
         return bad_field(
             self._where,
             f"{what}, at character {place + 1}: “{near}”.",
-            r"Write \{ and \} for the characters themselves, or leave expand_alternatives out.",
+            r"Write \{ and \} for the characters themselves, or switch the alternatives off.",
         )

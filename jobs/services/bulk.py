@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -46,7 +47,9 @@ from mobilesd.sqlite import write_turn
 __all__ = [
     "BatchSubmission",
     "BulkOrder",
+    "BulkSize",
     "expanded",
+    "size_of",
     "submit_bulk",
 ]
 
@@ -88,6 +91,15 @@ class BulkOrder:
 
 
 @dataclass(frozen=True)
+class BulkSize:
+    """How many jobs a bulk order makes, how many pictures these make, and how many jobs wait."""
+
+    jobs: int
+    pictures: int
+    held: int
+
+
+@dataclass(frozen=True)
 class BatchSubmission:
     """The batch that a bulk order became, now or (`created` false) when it was first sent.
 
@@ -122,6 +134,23 @@ def expanded(bulk: BulkOrder, actor: Actor) -> BulkOrder:
     if bulk.expand_alternatives:
         variations = with_alternatives(variations, order.generation_params)
     return replace(bulk, variations=variations, checkpoints_in=None, expand_alternatives=False)
+
+
+def size_of(bulk: BulkOrder, actor: Actor) -> BulkSize:
+    """Return what an order would make, with nothing written; raise InvalidInput as a submission.
+
+    Inputs are not looked at: who asks while somebody still types need not send the pictures.
+    """
+    bulk = expanded(bulk, actor)
+    _check(bulk)
+    app_type = checked_app_type(bulk.order, actor)
+    check_rest(bulk.order)
+    pictures = 0
+    for number, raw in enumerate(_combinations(bulk), start=1):
+        with _named(number, bulk):
+            pictures += normalise(raw, app_type=app_type).images_wanted
+    held = 0 if bulk.run_first is None else max(0, bulk.total - bulk.run_first)
+    return BulkSize(bulk.total, pictures * bulk.quantity, held)
 
 
 def submit_bulk(bulk: BulkOrder, actor: Actor) -> BatchSubmission:
@@ -246,6 +275,15 @@ def _check(bulk: BulkOrder) -> None:
         raise bad_field("base_seed", "can't be combined with a list of seeds. Send one of them.")
 
 
+def _combinations(bulk: BulkOrder) -> Iterator[dict[str, Any]]:
+    """Yield the parameters of each combination."""
+    varied = bulk.variations.fields
+    given = bulk.order.generation_params
+    base = {name: value for name, value in given.items() if canonical_name(name) not in varied}
+    for combination in bulk.variations.combinations():
+        yield {**base, **combination}
+
+
 class _Making:
     """One bulk order on its way to unsaved jobs; collects their files and warnings."""
 
@@ -261,15 +299,10 @@ class _Making:
 
     def jobs(self) -> list[Job]:
         """Return the jobs, each with a seed of its own kind; raise InvalidInput."""
-        varied = self.bulk.variations.fields
-        given = self.bulk.order.generation_params
-        base = {name: value for name, value in given.items() if canonical_name(name) not in varied}
         jobs: list[Job] = []
-        for number, combination in enumerate(self.bulk.variations.combinations(), start=1):
-            try:
-                jobs += self._copies({**base, **combination})
-            except InvalidInput as problem:
-                raise _in_combination(number, problem) if varied else problem from None
+        for number, raw in enumerate(_combinations(self.bulk), start=1):
+            with _named(number, self.bulk):
+                jobs += self._copies(raw)
         drawn = [job for job in jobs if "seed" in job.generation_params]  # an upscale has none
         if drawn and not self.bulk.varies_seed:
             self._seed(drawn)
@@ -331,14 +364,21 @@ def _draws_subseed(raw: Mapping[str, Any], normalised: Normalised) -> bool:
     return strength > 0 and raw.get("subseed") in (None, -1, "-1")
 
 
-def _in_combination(number: int, problem: InvalidInput) -> InvalidInput:
-    return InvalidInput(
-        f"Combination {number} of the variations: {problem.message}",
-        error=problem.error,
-        fields=problem.fields,
-        hint=problem.hint,
-        extra={"combination": number},
-    )
+@contextmanager
+def _named(number: int, bulk: BulkOrder) -> Iterator[None]:
+    """Let a refusal say in which combination of the variations it is, if there are any."""
+    try:
+        yield
+    except InvalidInput as problem:
+        if not bulk.variations.fields:
+            raise
+        raise InvalidInput(
+            f"Combination {number} of the variations: {problem.message}",
+            error=problem.error,
+            fields=problem.fields,
+            hint=problem.hint,
+            extra={"combination": number},
+        ) from None
 
 
 def _shown(warnings: Sequence[str]) -> list[str]:

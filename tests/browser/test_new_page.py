@@ -56,9 +56,9 @@ def test_shapes_detail_and_swap_set_the_size(page):
 
 def test_an_order_with_everything(page):
     page.get_by_label("Prompt", exact=True).fill("a lighthouse")
-    page.get_by_label("Checkpoint").select_option(label="nice")
+    page.get_by_label("Checkpoint", exact=True).select_option(label="nice")
     page.get_by_role("button", name="Add a LoRA").click()
-    page.get_by_placeholder("Search").fill("water")
+    page.locator("#lora-sheet").get_by_placeholder("Search").fill("water")
     expect(page.get_by_role("button", name="film grain")).to_be_hidden()
     page.get_by_role("button", name="watercolour").click()
     page.get_by_label("Weight of watercolour", exact=True).fill("0.8")

@@ -197,7 +197,7 @@ def test_a_file_that_is_no_picture_is_refused_at_its_field(browser):
 
 
 def test_too_large_a_file_is_refused(browser, monkeypatch):
-    monkeypatch.setattr("dispatch.forms.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("dispatch.start_form.MAX_FILE_BYTES", 100)
     answer = browser.post("/new", {**TYPED, "init_file": _upload(b"x" * 200)}, headers=HTMX)
     assert answer.status_code == 422
     assert "Make it smaller." in answer.text
