@@ -96,6 +96,7 @@ class MergedInventory:
     samplers: Sequence[Listed] = ()
     schedulers: Sequence[Listed] = ()
     upscalers: Sequence[Listed] = ()
+    image_upscalers: Sequence[Listed] = ()
 
 
 def save(server: Server, inventory: ServerInventory) -> bool:
@@ -139,4 +140,5 @@ def merged(app_type: str | None = None) -> MergedInventory:
         samplers=_union((a, i.samplers) for a, i in known),
         schedulers=_union((a, i.schedulers) for a, i in known),
         upscalers=_union((a, i.upscalers) for a, i in known),
+        image_upscalers=_union((a, i.image_upscalers) for a, i in known),
     )

@@ -250,7 +250,7 @@ def own_reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
 def _reason(row: JobDependency, *, bound: bool) -> Reason:
     """Return why a job waits; `bound`: it is made from a picture of that one."""
     parent = row.parent
-    words = parent.prompt[:60].strip() or parent.kind
+    words = parent.title[:60].strip() or parent.kind
     sentence = f"It waits for the job “{words}” ({parent.pk}), which is {parent.status}."
     if parent.is_final or parent.deleted_at is not None:
         sentence = f"It needs the job {parent.pk}, which {_fate(parent)}."
