@@ -58,6 +58,8 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         if "$input" in value:
             return f"{value.get('mime', 'file')}, {_size(value.get('bytes'))}"
+        if set(value) == {"job", "image"}:
+            return f"picture {value['image'] + 1} of the job {value['job']}"
         if set(value) <= {"name", "weight", "hash"} and "name" in value:
             return f"{value['name']} × {value.get('weight', 1)}"
         return _cut(", ".join(f"{key}: {_text(inner)}" for key, inner in value.items()))

@@ -24,7 +24,7 @@ function tell() {
   }
   const [across, down] = [Math.round(width * by), Math.round(height * by)];
   const pixels = across * down;
-  const text = `${width} × ${height} gets ${across} × ${down}, ${(pixels / 1e6).toFixed(1)} megapixels.`;
+  const text = `${width} × ${height} becomes ${across} × ${down}, ${(pixels / 1e6).toFixed(1)} megapixels.`;
   result.textContent = pixels > LIMIT ? `${text} That is more than 64: choose less.` : text;
 }
 

@@ -282,3 +282,18 @@ def test_a_member_may_not_start_from_anothers_job(browser, member):
     )
     with pytest.raises(Exception, match="can't be resolved"):
         submit(order, Actor.of_user(member))
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.FAILED, Status.COMPLETED])
+def test_an_upscale_offers_no_new_seed_and_no_preset(browser, waiting, status):
+    Job.objects.filter(pk=waiting.pk).update(status=status, finished_at=waiting.created_at)
+    for name in ("job", "job-menu"):
+        page = browser.get(reverse(name, args=[waiting.pk])).content.decode()
+        assert "new seed" not in page.lower()
+        assert "as preset" not in page
+
+
+def test_a_start_picture_to_come_is_named_in_words(browser, waiting):
+    page = browser.get(reverse("job", args=[waiting.pk])).content.decode()
+    [need] = waiting.needs.all()
+    assert f"picture 1 of the job {need.parent_id}" in page
