@@ -29,7 +29,8 @@ __all__ = [
     "whole",
 ]
 
-KINDS = (Kind.TXT2IMG, Kind.IMG2IMG, Kind.UPSCALE)  # of those that parameters can say
+# What parameters can say; plain texts, as they stand in documents too.
+KINDS = tuple(kind.value for kind in (Kind.TXT2IMG, Kind.IMG2IMG, Kind.UPSCALE))
 MAX_PROMPT_BYTES = 64 * 1024
 MAX_NAME = 500  # as wide as the columns that hold names
 MAX_PICTURES = 64
