@@ -18,7 +18,8 @@ class ServerInventory:
     """What one server lists; `selected` is the checkpoint that a job without one gets.
 
     `lora_aliases` are other names that prompts may call LoRAs by. `modules` are VAEs and text
-    encoders; `text_encoders` names those that are no VAEs.
+    encoders; `text_encoders` names those that are no VAEs. `latent_upscalers` of the upscalers
+    work within a generation only, not on a finished picture.
     """
 
     checkpoints: tuple[KnownModel, ...] = ()
@@ -27,6 +28,7 @@ class ServerInventory:
     samplers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
+    latent_upscalers: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     text_encoders: tuple[str, ...] = ()
     embeddings: tuple[str, ...] = ()
@@ -43,6 +45,16 @@ class ServerInventory:
     def lora_keys(self) -> frozenset[str]:
         """Return the LoRAs as prompts may write them: without regard to case."""
         return frozenset(name.lower() for name in (*self.loras, *self.lora_aliases))
+
+    @property
+    def image_upscalers(self) -> tuple[str, ...]:
+        """Return the upscalers that work on a finished picture."""
+        return tuple(name for name in self.upscalers if name not in self.latent_upscalers)
+
+    def image_upscaler(self, name: str) -> str:
+        """Return an upscaler of finished pictures in the server's own spelling, "" if unknown."""
+        wanted = name.strip().lower()
+        return next((known for known in self.image_upscalers if known.lower() == wanted), "")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ServerInventory":
@@ -64,7 +76,7 @@ class ServerInventory:
 
 
 _LISTS = (
-    *("loras", "lora_aliases", "samplers", "schedulers", "upscalers"),
+    *("loras", "lora_aliases", "samplers", "schedulers", "upscalers", "latent_upscalers"),
     *("modules", "text_encoders", "embeddings", "scripts"),
 )
 
@@ -86,6 +98,7 @@ class MergedInventory:
     samplers: Sequence[Listed] = ()
     schedulers: Sequence[Listed] = ()
     upscalers: Sequence[Listed] = ()
+    image_upscalers: Sequence[Listed] = ()
 
 
 def save(server: Server, inventory: ServerInventory) -> bool:
@@ -129,4 +142,5 @@ def merged(app_type: str | None = None) -> MergedInventory:
         samplers=_union((a, i.samplers) for a, i in known),
         schedulers=_union((a, i.schedulers) for a, i in known),
         upscalers=_union((a, i.upscalers) for a, i in known),
+        image_upscalers=_union((a, i.image_upscalers) for a, i in known),
     )

@@ -16,7 +16,7 @@ from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
 from dispatch.lanes import memory
 from dispatch.models import Server
-from jobs.choices import Status
+from jobs.choices import Kind, Status
 from jobs.models import Job, JobProgress
 from jobs.params.loras import loras_of
 from jobs.ports import Button, Forecast, Plan, Reason
@@ -52,6 +52,8 @@ class DispatchServers:
         A file may have been copied to a server a moment ago, so this refuses nothing.
         """
         warnings = list(dispatcher_class(app_type).order_warnings(params))
+        if params.get("kind") == Kind.UPSCALE:
+            return [*warnings, *_upscaler_warnings(str(params["upscaler"]), app_type, alias)]
         checkpoint = str(params.get("checkpoint_name", ""))
         wanted = loras_of(params)
         known = _known(app_type, alias) if checkpoint or wanted else []
@@ -117,6 +119,13 @@ class DispatchServers:
 
     def queue_finish(self) -> datetime | None:
         return queue_finish()
+
+
+def _upscaler_warnings(name: str, app_type: str, alias: str) -> list[str]:
+    known = _known(app_type, alias)
+    if not known or any(inventory.image_upscaler(name) for inventory in known):
+        return []
+    return [f"The upscaler {name} is not on {alias or 'any server'}. The job would fail there."]
 
 
 def _known(app_type: str, alias: str) -> list[ServerInventory]:

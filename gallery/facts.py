@@ -26,13 +26,15 @@ _LABELS = {
     "hr_scale": "Hires scale",
     "hr_upscaler": "Hires upscaler",
     "hr_second_pass_steps": "Hires steps",
+    "upscaler": "Upscaler",
+    "upscale_by": "Upscale by",
     "loras": "LoRAs",
     "init_images": "Start picture",
     "mask": "Mask",
     "refiner_checkpoint": "Refiner",
     "refiner_switch_at": "Refiner switch",
 }
-_PROMPTS = {"positive_prompt", "negative_prompt"}
+_UNSHOWN = {"positive_prompt", "negative_prompt", "kind"}
 _LONG = 300
 
 
@@ -45,7 +47,7 @@ def facts(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     rest = [
         (name.replace("_", " "), value)
         for name, value in params.items()
-        if name not in _LABELS and name not in _PROMPTS
+        if name not in _LABELS and name not in _UNSHOWN
     ]
     return [(label, _text(value)) for label, value in [*known, *rest] if value not in (None, "")]
 
@@ -56,6 +58,8 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         if "$input" in value:
             return f"{value.get('mime', 'file')}, {_size(value.get('bytes'))}"
+        if set(value) == {"job", "image"}:
+            return f"picture {value['image'] + 1} of the job {value['job']}"
         if set(value) <= {"name", "weight", "hash"} and "name" in value:
             return f"{value['name']} × {value.get('weight', 1)}"
         return _cut(", ".join(f"{key}: {_text(inner)}" for key, inner in value.items()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Texts", "png_texts"]
+__all__ = ["Texts", "png_texts", "texts_in"]
 
 MAX_TEXT = 256 * 1024
 MAX_TEXTS = 64
@@ -47,14 +47,19 @@ class _Found:
 
 
 def png_texts(path: Path) -> Texts:
+    """Return the texts of a file (see `texts_in`); raise FileNotFoundError."""
+    with path.open("rb") as stream:
+        return texts_in(stream)
+
+
+def texts_in(stream: IO[bytes]) -> Texts:
     """Return the tEXt, zTXt and iTXt chunks; a file that is broken or no PNG yields what it has.
 
-    Raises FileNotFoundError. Reads at most MAX_TEXT of a chunk and MAX_TOTAL in all.
+    Reads at most MAX_TEXT of a chunk and MAX_TOTAL in all.
     """
     texts = Texts()
-    with path.open("rb") as stream:
-        if stream.read(len(_SIGNATURE)) == _SIGNATURE:
-            _read_chunks(stream, texts)
+    if stream.read(len(_SIGNATURE)) == _SIGNATURE:
+        _read_chunks(stream, texts)
     return texts
 
 

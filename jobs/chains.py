@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import transitions
+from jobs import inputs, transitions
 from jobs.choices import Status
 from jobs.inputs import InputGone
 from jobs.models import Attempt, Job, JobDependency, OnFailure, hold_queue
@@ -42,6 +42,7 @@ _AT_ONCE = 100
 _SWEPT = 200
 _MANY = 500  # ids in one statement
 _EDIT = Button("Change the job", "edit")
+_UNFINISHED = (Status.PENDING, Status.PROCESSING)
 
 
 # --- When a job ends ----------------------------------------------------------------------
@@ -204,14 +205,19 @@ def _fate(parent: Job) -> str:
 
 
 def taken_along(job_ids: Iterable[UUID]) -> list[UUID]:
-    """Return the waiting jobs that would fail if these were cancelled, nearest first."""
+    """Return the waiting jobs that would fail if these were cancelled, nearest first.
+
+    Those of the jobs that have ended take nobody along.
+    """
     seen = set(job_ids)
     frontier, found = list(seen), []
     while frontier:
         next_ones: list[UUID] = []
         for some in _parts(frontier):
             rows = JobDependency.objects.of_waiting_jobs()
-            rows = rows.filter(parent__in=some, on_failure=OnFailure.CANCEL).order_by("pk")
+            rows = rows.filter(
+                parent__in=some, parent__status__in=_UNFINISHED, on_failure=OnFailure.CANCEL
+            ).order_by("pk")
             for job_id in rows.values_list("job", flat=True):
                 if job_id not in seen:
                     seen.add(job_id)
@@ -242,12 +248,13 @@ def own_reasons(jobs: Sequence[Job], now: datetime | None = None) -> dict[UUID, 
     """
     now = now or timezone.now()
     found = {job.pk: why for job in jobs if (why := _held_or_late(job, now)) is not None}
-    asked = [job.pk for job in jobs if job.pk not in found]
+    asked = {job.pk: job for job in jobs if job.pk not in found}
     old = Attempt.objects.filter(job__in=asked, cleared_at__isnull=True)
     found |= {job_id: _old_run(alias) for job_id, alias in old.values_list("job", "server_alias")}
     unmet = JobDependency.objects.unmet().filter(job__in=asked).select_related("parent")
     for row in unmet.order_by("-pk"):  # of several, the first one that was named
-        found[row.job_id] = _reason(row)
+        bound = row.parent_id in inputs.bound_jobs(asked[row.job_id].generation_params)
+        found[row.job_id] = _reason(row, bound=bound)
     return found
 
 
@@ -275,17 +282,21 @@ def _old_run(alias: str) -> Reason:
     )
 
 
-def _reason(row: JobDependency) -> Reason:
+def _reason(row: JobDependency, *, bound: bool) -> Reason:
+    """Return why a job waits; `bound`: it is made from a picture of that one."""
     parent = row.parent
-    words = parent.prompt[:60].strip() or parent.kind
+    words = parent.title[:60].strip() or parent.kind
     sentence = f"It waits for the job “{words}” ({parent.pk}), which is {parent.status}."
     if parent.is_final or parent.deleted_at is not None:
         sentence = f"It needs the job {parent.pk}, which {_fate(parent)}."
+    if bound:
+        # Without that picture it can't run: a button that lets it would not keep its word.
+        return Reason("dependency", sentence, "It is made from a picture of that job.")
     return Reason(
         "dependency",
         sentence,
         "Wait for that job, or let this one run without it.",
-        (Button("Don't wait for it", "cancel_dependency", str(row.job_id)),),
+        (Button("Don't wait for it", "cancel_dependency", str(row.parent_id)),),
     )
 
 

@@ -94,7 +94,7 @@ def family_of(job: Job, actor: Actor) -> Family | None:
 
 
 def _words(job: Job) -> str:
-    return " ".join(job.prompt.split())[:80] or job.get_kind_display()
+    return " ".join(job.title.split())[:80] or job.get_kind_display()
 
 
 def _edges_around(job_id: UUID) -> tuple[list[tuple[UUID, UUID, str]], bool]:

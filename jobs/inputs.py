@@ -22,11 +22,12 @@ from django.conf import settings
 
 from apikeys.actors import SYSTEM, Actor
 from jobs import encoded
-from jobs.choices import Status
+from jobs.choices import Kind, Status
 from jobs.encoded import Encoded
 from jobs.models import Job, JobInput
-from jobs.pictures import MIME, sniff, verify
+from jobs.pictures import MIME, inspect, sniff, verify
 from jobs.ports import ports
+from jobs.upscaling import factor_of, why_too_large
 from mobilesd.errors import InvalidInput, Problem, Unavailable
 from mobilesd.storage import ContentStore, collect, free_bytes, has_room
 
@@ -118,6 +119,8 @@ def take(params: Mapping[str, Any], actor: Actor, *, known: Known | None = None)
     taken = taking.params(params)
     _check_size(taken)
     store = input_store()
+    if taken.get("kind") == Kind.UPSCALE:
+        taking.check_upscale(taken, store)
     if taking.files and not has_room():
         raise Unavailable(
             f"Only {free_bytes() // 2**20} MB are left on MobileSD's disk: no pictures are taken.",
@@ -303,6 +306,27 @@ class _Taking:
             name: self._over(name) if self._is_known(name, value) else self._field(name, value)
             for name, value in params.items()
         }
+
+    def check_upscale(self, taken: Mapping[str, Any], store: ContentStore) -> None:
+        """Refuse what would get too large; a picture that is not made yet has no size here."""
+        [picture] = taken["init_images"]
+        if _is_binding(picture):
+            return
+        if not isinstance(picture, str):
+            file = self.files.get(picture[MARK])
+            stored = file.content() if file else store.read(picture[MARK])
+            picture = encoded.encode(picture["form"], picture["mime"], stored)
+        found = encoded.decode(picture)
+        if found is None:  # it was decoded before
+            raise ValueError("no encoded value")
+        size = inspect(found.content)
+        sentence = why_too_large(size.width, size.height, factor_of(taken))
+        if sentence:
+            raise InvalidInput(
+                sentence,
+                fields={f"{_WHERE}.upscale_by": [sentence]},
+                hint="Correct this value and send the order again.",
+            )
 
     def _is_known(self, name: str, value: Any) -> bool:
         return name in self.known.given and _same(self.known.given[name], value)

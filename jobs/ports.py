@@ -59,8 +59,8 @@ class Button:
 
     Targets: an alias (`test_server`, `enable_server`, `edit_server`, `resume_server`), an alias or
     "" for any (`choose_server`), an alias or "" for the queue (`edit_hours`), "" or an app type
-    (`resume_queue`), a batch (`nod`), a job (`cancel_dependency`, `try_now`), names of LoRAs as
-    `Job.loras` (`drop_loras`). The others need none.
+    (`resume_queue`), a batch (`nod`), a job (`try_now`; of `cancel_dependency` the one that it
+    would wait for no more), names of LoRAs as `Job.loras` (`drop_loras`). The others need none.
     """
 
     label: str

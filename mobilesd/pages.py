@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from apikeys import views as keys
-from dispatch.views import edit, exchange, new, pick_job, presets, servers
+from dispatch.views import edit, exchange, new, pick_job, presets, servers, upscale
 from gallery import job_page
 from gallery import views as pictures
 from jobs.notifications import pages as notifications
@@ -32,6 +32,7 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/cancel", many.cancel_batch, name="batch-cancel"),
     path("batches/<uuid:batch_id>/nod", many.nod, name="batch-nod"),
     path("new", new.new, name="new"),
+    path("new/upscale", upscale.upscale, name="upscale"),
     path("new/count", new.count, name="new-count"),
     path("jobs/pick", pick_job.pick_job, name="pick-job"),
     path("jobs/<uuid:job_id>", job_page.job, name="job"),

@@ -137,6 +137,7 @@ class Request:
     """What is sent, ready; `asked` is what the answer will be compared with.
 
     `checkpoint` is in the server's own spelling; "" takes whatever is selected there.
+    `uses_model` false: no checkpoint has a part in it, and its duration says nothing of one.
     """
 
     path: str
@@ -144,6 +145,7 @@ class Request:
     checkpoint: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    uses_model: bool = True
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,14 @@ class Dispatcher(ABC):
         None where this step would change nothing. The seeds of the pictures stay what they are.
         """
         return None
+
+    @classmethod
+    def knows_by_token(cls, kind: str) -> bool:
+        """Tell whether the backend can be asked for a job of this kind by its token.
+
+        Where not, it is treated as on a backend without task ids.
+        """
+        return True
 
     def memory(self) -> Memory | None:
         """Return how much GPU memory is free, or None if the backend can't say. Never raises."""

@@ -107,8 +107,9 @@ class Claimer:
         except BackendError as error:
             self._settler.error(run, error)
             return None
-        run.checkpoint = request.checkpoint
-        self._expect(run, server, behind)
+        run.checkpoint, run.uses_model = request.checkpoint, request.uses_model
+        if run.uses_model:
+            self._expect(run, server, behind)
         with self._lease.fenced():
             marked = transitions.mark_submitted(run.token, lane=self._lease.token)
             if marked and (measures or run.expected_seconds is not None):

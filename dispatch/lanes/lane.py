@@ -220,7 +220,8 @@ class Lane:
     @about_run
     def _poll(self, run: Run, glance: Glance) -> None:
         preview = self._reporter.wants_preview(glance.watched_until) and not run.closed
-        progress = self._backend.progress(run.token, preview=preview, task_ids=self._task_ids)
+        task_ids = self._asks_by_token(run)
+        progress = self._backend.progress(run.token, preview=preview, task_ids=task_ids)
         if progress is not None:
             run.moved(progress)
         if run.closed:
@@ -243,12 +244,16 @@ class Lane:
                 )
             )
 
+    def _asks_by_token(self, run: Run) -> bool:
+        """Tell whether the backend can be asked for this run by its token."""
+        return self._task_ids and self._backend.knows_by_token(run.job.kind)
+
     def _stop_cancelled(self, run: Run, glance: Glance) -> None:
         """Interrupt a cancelled run, if it is surely the one that would be hit (rule 15)."""
         if (
             run.interrupted_by_us
             or glance.interrupt != Interrupt.CAREFUL
-            or not self._task_ids
+            or not self._asks_by_token(run)
             or len(self._runs) != 1
             or not self._backend.alone(run.token, self._leftovers)
         ):
@@ -260,7 +265,7 @@ class Lane:
 
     @about_run
     def _look_for(self, run: Run) -> None:
-        presence = self._backend.presence(run.token, task_ids=self._task_ids)
+        presence = self._backend.presence(run.token, task_ids=self._asks_by_token(run))
         if run.is_gone(presence, self._pace):
             self._settler.gone(run)
             self._drop(run)
@@ -304,6 +309,8 @@ class Lane:
             if run.active_since is None:
                 return
             Attempt.objects.filter(token=run.token).update(**run.phases())
+            if not run.uses_model:
+                return
             name = answer.checkpoint
             sampling = run.sampling_since or run.active_since
             if run.expected_seconds is not None:

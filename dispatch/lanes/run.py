@@ -60,6 +60,7 @@ class Run:
         self.last_moved = self.since
         self.progress = Progress()
         self.checkpoint = ""
+        self.uses_model = True
         self.expected_seconds: float | None = None
         self.loads_model = False
         self._gone_since: float | None = None

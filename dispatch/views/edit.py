@@ -14,10 +14,11 @@ from dispatch.edit_form import EditForm, Shown, shown
 from dispatch.forms import FIELDS
 from dispatch.inventory import merged
 from dispatch.models import Server
+from dispatch.views import upscale
 from dispatch.views.new import choices, refused
 from dispatch.when_form import LANES, MOMENTS, ON_FAILURE, WHEN, needs_shown
 from jobs import services
-from jobs.choices import Status
+from jobs.choices import Kind, Status
 from jobs.models import Job
 from jobs.pages.lists import PRIORITIES
 from mobilesd.errors import Problem
@@ -35,9 +36,12 @@ def edit(request: HttpRequest, job_id: UUID) -> HttpResponse:
     actor = Actor.of_user(request.user)
     job = services.find(job_id, actor)
     if request.method == "POST":
-        return _take(request, job, actor)
+        take = upscale.change if job.kind == Kind.UPSCALE else _take
+        return take(request, job, actor)
     if job.status != Status.PENDING:
         return go_to(request, reverse("job", args=[job.pk]), "Only a waiting job can be changed.")
+    if job.kind == Kind.UPSCALE:
+        return upscale.show_job(request, job)
     return _show(request, job, shown(job))
 
 

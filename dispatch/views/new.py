@@ -3,11 +3,11 @@
 import uuid
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -17,9 +17,11 @@ from dispatch.inventory import Listed, MergedInventory, merged
 from dispatch.many_form import ALL_FOLDERS, MANY, ManyForm
 from dispatch.models import Server
 from dispatch.start_form import Start
+from dispatch.views.then import id_of, img2img_after
 from dispatch.when_form import LANES, ON_FAILURE, WHEN, needs_shown
 from gallery.models import Image
 from jobs import services
+from jobs.choices import Kind
 from jobs.pages.lists import PRIORITIES, WAITING_AT_MOST, WAITING_SHOWN
 from jobs.services import presets
 from jobs.services.variations import SeedVariation
@@ -42,7 +44,23 @@ _SLOTS = (*FIELDS, "loras", "server", "init", *WHEN, "needs", *MANY)
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Show the form, empty or filled from an earlier job or picture; take what was sent."""
-    return _submit(request) if request.method == "POST" else _show(request, *_prefilled(request))
+    if request.method == "POST":
+        return _submit(request)
+    if place := _another_form(request):
+        return redirect(place)
+    return _show(request, *_prefilled(request))
+
+
+def _another_form(request: HttpRequest) -> str:
+    """Return where an upscale is ordered, if that is what is wanted."""
+    wanted = request.GET
+    if wanted.get("then") == Kind.UPSCALE:
+        return f"{reverse('upscale')}?{urlencode({'job': wanted.get('job', '')})}"
+    if job_id := wanted.get("from"):
+        job = services.find(id_of(job_id), Actor.of_user(request.user))
+        if job.kind == Kind.UPSCALE:
+            return f"{reverse('upscale')}?{urlencode({'from': job.pk})}"
+    return ""
 
 
 @login_required
@@ -62,23 +80,18 @@ def count(request: HttpRequest) -> HttpResponse:
     return render(request, "dispatch/_count.html", context)
 
 
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound("There is no such job or picture.") from None
-
-
 def _prefilled(request: HttpRequest) -> tuple[Typed, bool]:
     """Return the first values, and whether they go before what the browser remembers."""
     actor = Actor.of_user(request.user)
+    if request.GET.get("then") == Kind.IMG2IMG:
+        return img2img_after(request.GET.get("job", ""), actor), True
     if job_id := request.GET.get("from"):
-        job = services.find(_id(job_id), actor)
+        job = services.find(id_of(job_id), actor)
         return Typed.of_job(job, same_seed=request.GET.get("seed") != "new"), True
     if preset_id := request.GET.get("preset"):
-        return Typed.of_preset(presets.find(_id(preset_id), actor)), False
+        return Typed.of_preset(presets.find(id_of(preset_id), actor)), False
     if image_id := request.GET.get("init"):
-        image = Image.objects.visible_to(actor).filter(pk=_id(image_id)).first()
+        image = Image.objects.visible_to(actor).filter(pk=id_of(image_id)).first()
         if image is None:
             raise NotFound("There is no such picture.", error="image_not_found")
         return Typed(start=Start(image=image)), False

@@ -12,6 +12,7 @@ from apikeys.actors import Actor
 from apikeys.limits import Bucket, charge_jobs
 from apikeys.middleware import tell_source
 from jobs import services
+from jobs.api.changes import read_dry_run
 from jobs.api.orders import kind_of, read_order
 from jobs.ports import Result
 from jobs.services import undo
@@ -97,19 +98,31 @@ class NodV2(ApiView):
                 "success": True,
                 "released": done.count if go else 0,
                 "cancelled": 0 if go else done.count,
+                "also": [str(job_id) for job_id in done.also],
                 "undo": undo.shown(done.undo),
             }
         )
 
 
 class BulkCancelV2(ApiView):
-    """Cancel the jobs of a bulk order that wait or run, and answer how many."""
+    """Cancel the jobs of a bulk order that wait or run, and answer how many.
+
+    `also` names the jobs that fail with them. With `?dry_run=1` nothing is changed.
+    """
 
     required_scopes = {"POST": WRITE}
 
     def post(self, request: Request, batch_id: UUID) -> Response:
-        done = services.cancel_batch(batch_id, Actor.of_request(request))
-        return Response({"success": True, "cancelled": done.count, "undo": undo.shown(done.undo)})
+        actor, dry_run = Actor.of_request(request), read_dry_run(request)
+        done = services.cancel_batch(batch_id, actor, dry_run=dry_run)
+        return Response(
+            {
+                "success": True,
+                "cancelled": done.count,
+                "also": [str(job_id) for job_id in done.also],
+                "undo": undo.shown(done.undo),
+            }
+        )
 
 
 def read_bulk(body: Mapping[str, Any]) -> services.BulkOrder:

@@ -30,6 +30,7 @@ __all__ = [
     "MoveV2",
     "RetryV2",
     "TryNowV2",
+    "read_dry_run",
     "read_goal",
 ]
 
@@ -59,12 +60,13 @@ class CancelV2(ApiView):
         actor = Actor.of_request(request)
         job = services.find(job_id, actor)
         also = services.also_taken([job_id], actor)
-        if _dry_run(request):
+        if read_dry_run(request):
             return _gone("Nothing is changed.", services.Changed(job, None), also)
         return _gone("The job is cancelled.", services.cancel(job_id, actor), also)
 
 
-def _dry_run(request: Request) -> bool:
+def read_dry_run(request: Request) -> bool:
+    """Read `?dry_run=1`: say what would be, and change nothing. Raises InvalidInput."""
     text = request.query_params.get("dry_run", "false").lower()
     if text not in ("1", "true", "0", "false"):
         raise bad_field("dry_run", "must be 1 or 0.")
@@ -248,6 +250,8 @@ class JobV2(StatusV2):
 
     def delete(self, request: Request, job_id: UUID) -> Response:
         actor = Actor.of_request(request)
-        services.find(job_id, actor)
+        job = services.find(job_id, actor)
         also = services.also_taken([job_id], actor)
+        if read_dry_run(request):
+            return _gone("Nothing is changed.", services.Changed(job, None), also)
         return _gone("The job is deleted.", services.delete(job_id, actor), also)

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from apikeys.actors import Actor
 from jobs import services
-from jobs.api.changes import read_goal
+from jobs.api.changes import read_dry_run, read_goal
 from jobs.api.orders import kind_of
 from jobs.choices import FINAL
 from jobs.services import undo
@@ -80,24 +80,31 @@ class PrioritiseManyV2(ApiView):
 
 
 class CancelManyV2(ApiView):
-    """Cancel many jobs: `{"jobs": [ids]}`, `{"batch": id}`, or `{"all": true}` that wait."""
+    """Cancel many jobs: `{"jobs": [ids]}`, `{"batch": id}`, or `{"all": true}` that wait.
+
+    `also` names the jobs that fail with them. With `?dry_run=1` nothing is changed: the answer
+    says what would be.
+    """
 
     required_scopes = {"POST": WRITE}
 
     def post(self, request: Request) -> Response:
-        done = _cancel(json_object(request), Actor.of_request(request))
+        dry_run = read_dry_run(request)
+        done = _cancel(json_object(request), Actor.of_request(request), dry_run=dry_run)
+        said = "Nothing is changed." if dry_run else f"{_count(done.count)} cancelled."
         return Response(
             {
                 "success": True,
-                "message": f"{_count(done.count)} cancelled.",
+                "message": said,
                 "cancelled": done.count,
+                "also": [str(job_id) for job_id in done.also],
                 "skipped": [_skipped(left) for left in done.skipped],
                 "undo": undo.shown(done.undo),
             }
         )
 
 
-def _cancel(body: Mapping[str, Any], actor: Actor) -> Taken:
+def _cancel(body: Mapping[str, Any], actor: Actor, *, dry_run: bool) -> Taken:
     for name in body:
         if name not in _TARGETS:
             raise bad_field(
@@ -111,12 +118,12 @@ def _cancel(body: Mapping[str, Any], actor: Actor) -> Taken:
             fields={"jobs": ["One of jobs, batch and all is needed."]},
         )
     if "jobs" in body:
-        return services.cancel_many(_jobs(body), actor)
+        return services.cancel_many(_jobs(body), actor, dry_run=dry_run)
     if "batch" in body:
-        return services.cancel_batch(_id("batch", body["batch"]), actor)
+        return services.cancel_batch(_id("batch", body["batch"]), actor, dry_run=dry_run)
     if body["all"] is not True:
         raise bad_field("all", "must be true.")
-    return services.cancel_all(actor)
+    return services.cancel_all(actor, dry_run=dry_run)
 
 
 class ClearFinishedV2(ApiView):

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys.actors import Actor
+from jobs.api.changes import read_dry_run
 from jobs.api.orders import kind_of
 from jobs.services import planning, queue, undo
 from mobilesd.errors import bad_field
@@ -56,13 +57,21 @@ class ResumeV2(ApiView):
 
 
 class ClearV2(ApiView):
-    """Cancel the jobs that wait, as far as one may see them, and answer how many."""
+    """Cancel the jobs that wait, as far as one may see them, and answer how many.
+
+    `also` names the jobs that fail with them. With `?dry_run=1` nothing is changed.
+    """
 
     required_scopes = {"POST": "jobs:write"}
 
     def post(self, request: Request) -> Response:
-        done = queue.clear(Actor.of_request(request), **_extent(json_object(request)))
-        gone = {"cancelled": done.count, "undo": undo.shown(done.undo)}
+        actor, dry_run = Actor.of_request(request), read_dry_run(request)
+        done = queue.clear(actor, **_extent(json_object(request)), dry_run=dry_run)
+        gone = {
+            "cancelled": done.count,
+            "also": [str(job_id) for job_id in done.also],
+            "undo": undo.shown(done.undo),
+        }
         return Response({**_standing(request), **gone})
 
 

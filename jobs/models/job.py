@@ -250,6 +250,13 @@ class Job(models.Model):
         """Return the positive prompt, or nothing for a job without one."""
         return str(self.generation_params.get("positive_prompt", ""))
 
+    @property
+    def title(self) -> str:
+        """Return what a list calls it: an upscale has the prompt of its picture."""
+        if self.kind != Kind.UPSCALE:
+            return self.prompt
+        return f"Upscale: {self.prompt}" if self.prompt else "Upscale"
+
 
 class JobProgress(models.Model):
     """How far the running attempt is: a narrow row, so that progress never rewrites the job."""

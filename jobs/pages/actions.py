@@ -1,10 +1,11 @@
 """What the buttons of the queue page do with single jobs, and with the queue as a whole."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -23,6 +24,7 @@ from mobilesd.http.pages import acted, go_to
 __all__ = [
     "WITHIN",
     "actor_of",
+    "asks",
     "cancel",
     "cancel_waiting",
     "clear",
@@ -35,6 +37,8 @@ __all__ = [
     "retry",
     "send_to",
     "switch",
+    "taken",
+    "takes",
     "try_now",
     "undo",
     "undo_of",
@@ -68,6 +72,24 @@ def done(request: HttpRequest, text: str, row: Undo | None = None) -> HttpRespon
     return acted(request, text, reverse("queue"), undo_of(row))
 
 
+def asks(request: HttpRequest) -> bool:
+    """Tell whether the page only asks what else this would take, before it does it."""
+    return request.GET.get("dry_run") == "1"
+
+
+def takes(also: Sequence[UUID], them: str = "it") -> HttpResponse:
+    """Answer the page what else would be taken, as a sentence; "" for nothing."""
+    number = len(also)
+    need = "needs" if number == 1 else "need"
+    words = f"{count(number)} that {need} {them} can't be made then." if number else ""
+    return JsonResponse({"words": words})
+
+
+def taken(also: Sequence[UUID], them: str = "it") -> str:
+    """Return the sentence on what else was taken, with a blank before it; "" for nothing."""
+    return f" {count(len(also))} that needed {them} can't be made." if also else ""
+
+
 # --- One job ----------------------------------------------------------------------------------
 
 
@@ -76,10 +98,11 @@ def done(request: HttpRequest, text: str, row: Undo | None = None) -> HttpRespon
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Cancel a job, and say what else it took."""
     actor = actor_of(request)
-    others = len(services.also_taken([job_id], actor))
+    also = services.also_taken([job_id], actor)
+    if asks(request):
+        return takes(also)
     changed = services.cancel(job_id, actor)
-    more = f" {count(others)} that needed it can't be made." if others and changed.undo else ""
-    return done(request, f"Cancelled.{more}", changed.undo)
+    return done(request, f"Cancelled.{taken(also) if changed.undo else ''}", changed.undo)
 
 
 @login_required
@@ -133,11 +156,16 @@ def duplicate(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def delete(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Delete a job; its own page is left for the queue."""
-    changed = services.delete(job_id, actor_of(request))
+    """Delete a job, and say what else that took; its own page is left for the queue."""
+    actor = actor_of(request)
+    also = services.also_taken([job_id], actor)
+    if asks(request):
+        return takes(also)
+    changed = services.delete(job_id, actor)
+    words = f"Deleted.{taken(also)}"
     if request.POST.get("leave"):
-        return go_to(request, reverse("queue"), "Deleted.", undo_of(changed.undo))
-    return done(request, "Deleted.", changed.undo)
+        return go_to(request, reverse("queue"), words, undo_of(changed.undo))
+    return done(request, words, changed.undo)
 
 
 @login_required
@@ -152,9 +180,16 @@ def send_to(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def wait_not(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Let a waiting job run without those that it depends on."""
-    services.patch(job_id, actor_of(request), {"depends_on": ()}, {})
-    return done(request, "It waits for no other job now.")
+    """Let a waiting job run without one that it depends on."""
+    try:
+        parent = UUID(request.POST.get("parent", ""))
+    except ValueError:
+        raise InvalidInput(
+            "Say which job it need not wait for.", error="job_operation_invalid"
+        ) from None
+    left = services.wait_no_more(job_id, parent, actor_of(request))
+    more = f" It still waits for {count(left)}." if left else ""
+    return done(request, f"It doesn't wait for that job any more.{more}")
 
 
 @login_required

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from jobs import services
 from jobs.choices import LaneClass
 from jobs.models import Job
-from jobs.pages.actions import actor_of, count, done
+from jobs.pages.actions import actor_of, asks, count, done, taken, takes
 from jobs.pages.entries import waiting_of
 from jobs.services import planning
 from jobs.services.cancelling import MANY
@@ -101,6 +101,8 @@ def many(request: HttpRequest) -> HttpResponse:
     do = _WAYS.get(request.POST.get("do", ""))
     if do is None:
         raise InvalidInput("Say what to do with the selected jobs.", error="job_operation_invalid")
+    if asks(request) and do is not _cancel:
+        return takes(())
     return do(request, _picked(request))
 
 
@@ -113,8 +115,11 @@ def _to_bottom(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
 
 
 def _cancel(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
-    taken = services.cancel_many(jobs, actor_of(request))
-    return done(request, f"{count(taken.count)} cancelled.", taken.undo)
+    gone = services.cancel_many(jobs, actor_of(request), dry_run=asks(request))
+    them = "it" if gone.count == 1 else "them"
+    if asks(request):
+        return takes(gone.also, them)
+    return done(request, f"{count(gone.count)} cancelled.{taken(gone.also, them)}", gone.undo)
 
 
 def _prioritise(request: HttpRequest, jobs: Sequence[UUID]) -> HttpResponse:
@@ -160,8 +165,10 @@ def apply_plan(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cancel_batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """Cancel what waits or runs of a batch."""
-    taken = services.cancel_batch(batch_id, actor_of(request))
-    return done(request, f"{count(taken.count)} cancelled.", taken.undo)
+    gone = services.cancel_batch(batch_id, actor_of(request), dry_run=asks(request))
+    if asks(request):
+        return takes(gone.also, "them")
+    return done(request, f"{count(gone.count)} cancelled.{taken(gone.also, 'them')}", gone.undo)
 
 
 @login_required
@@ -169,9 +176,9 @@ def cancel_batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
 def nod(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """Let the held rest of a batch run, or cancel it."""
     go = request.POST.get("go") == "true"
-    taken = services.nod(batch_id, actor_of(request), go=go)
-    if not taken.count:
+    gone = services.nod(batch_id, actor_of(request), go=go)
+    if not gone.count:
         raise Conflict("Nothing of this batch is held any more.", hint="Somebody has decided it.")
     if go:
-        return done(request, f"{count(taken.count)} may run now.")
-    return done(request, f"{count(taken.count)} cancelled.", taken.undo)
+        return done(request, f"{count(gone.count)} may run now.")
+    return done(request, f"{count(gone.count)} cancelled.{taken(gone.also, 'them')}", gone.undo)

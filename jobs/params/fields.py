@@ -44,6 +44,7 @@ _CFG = readers.number(0, 100)
 _FRACTION = readers.number(0, 1)
 
 FIELDS = (
+    Field("kind", readers.kind),
     Field("positive_prompt", readers.prompt, ("prompt",)),
     Field("negative_prompt", readers.prompt),
     Field("checkpoint_name", readers.name, ("sd_checkpoint", "checkpoint"), checkpoint_key),
@@ -86,6 +87,8 @@ FIELDS = (
     Field("inpaint_full_res", readers.flag),
     Field("inpaint_full_res_padding", readers.whole(0, 8192)),
     Field("resize_mode", readers.whole(0, 3)),
+    Field("upscaler", readers.name),
+    Field("upscale_by", readers.number(1, 8)),
     Field("loras", readers.loras),
     Field("alwayson_scripts", readers.scripts),
     Field("script_name", readers.name),

@@ -20,8 +20,8 @@ def loras_of(params: Mapping[str, Any]) -> list[str]:
 
     Whatever their case, they mean the same.
     """
-    if params.get("disable_extra_networks"):
-        return []
+    if params.get("disable_extra_networks") or params.get("kind") == "upscale":
+        return []  # an upscale has its prompt only to be found by
     named = [name for key in _PROMPTS for name in loras_in_prompt(str(params.get(key) or ""))]
     named += [_name_of(row) for row in _rows(params)]
     found: dict[str, str] = {}

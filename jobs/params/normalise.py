@@ -25,6 +25,8 @@ MAX_AREA = 64_000_000
 _SEEDS = 2**32  # the range from which the engines themselves draw
 _DEFAULT_SIZE = 512  # what the engines take when no size is given
 _MAX_UNKNOWN_SHOWN = 20
+# What an upscale job makes use of; the prompt is only what it is called by.
+_OF_UPSCALE = {"kind", "init_images", "upscaler", "upscale_by", "positive_prompt"}
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,80 @@ def normalise(raw: Mapping[str, Any], *, app_type: str) -> Normalised:
         raise _empty()
     draft = _Draft()
     _take_fields(given, draft)
-    _take_checkpoint(draft)
-    _check_together(draft)
+    kind = _take_kind(draft)
+    if kind == Kind.UPSCALE:
+        _check_upscale(draft)
+    else:
+        _take_checkpoint(draft)
+        _check_together(draft)
     if draft.problems:
         raise _invalid(draft.problems)
-    _draw_seeds(draft)
-    draft.warnings += _unknown(draft.params, app_type)
     params = draft.params
+    if kind != Kind.UPSCALE:
+        _draw_seeds(draft)
+    draft.warnings += _unknown(params, app_type)
+    is_upscale = kind == Kind.UPSCALE
     return Normalised(
         params=params,
-        kind=Kind.IMG2IMG if "init_images" in params else Kind.TXT2IMG,
-        checkpoint=params.get("checkpoint_name", ""),
-        images_wanted=params.get("batch_size", 1) * params.get("n_iter", 1),
+        kind=kind,
+        # An upscaler needs no checkpoint: a server that lacks the one named can do it as well.
+        checkpoint="" if is_upscale else params.get("checkpoint_name", ""),
+        images_wanted=1 if is_upscale else params.get("batch_size", 1) * params.get("n_iter", 1),
         warnings=draft.warnings,
     )
+
+
+def _take_kind(draft: _Draft) -> Kind:
+    """Return what is to be done; only "upscale" has to be said, and stays with the parameters."""
+    said = draft.get("kind", "")
+    if said == Kind.UPSCALE:
+        return Kind.UPSCALE
+    draft.params.pop("kind", None)
+    found = Kind.IMG2IMG if _has_pictures(draft) else Kind.TXT2IMG
+    if said == Kind.TXT2IMG != found:
+        draft.refuse(
+            "kind is txt2img, but init_images has a picture to start from. Leave one of them out.",
+            "kind",
+            "init_images",
+        )
+    elif said == Kind.IMG2IMG != found:
+        draft.refuse("kind is img2img, which needs a picture. Add init_images.", "init_images")
+    idle = [name for name in ("upscaler", "upscale_by") if name in draft.params]
+    if idle:
+        draft.warnings.append(
+            f"{' and '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect in this job."
+            ' Say "kind": "upscale" to make a picture larger.'
+        )
+    return found
+
+
+def _has_pictures(draft: _Draft) -> bool:
+    return "init_images" in draft.params or f"{WHERE}.init_images" in draft.problems
+
+
+def _check_upscale(draft: _Draft) -> None:
+    params = draft.params
+    pictures = params.get("init_images", [])
+    if not _has_pictures(draft):
+        draft.refuse("init_images is missing: say which picture to make larger.", "init_images")
+    elif len(pictures) > 1:
+        draft.refuse(
+            f"init_images has {len(pictures)} pictures. An upscale job takes one:"
+            " send a job for each.",
+            "init_images",
+        )
+    if "upscaler" not in params and "hr_upscaler" in params:
+        params["upscaler"] = params.pop("hr_upscaler")  # also called upscaler_model
+    if not params.get("upscaler") and f"{WHERE}.upscaler" not in draft.problems:
+        draft.refuse("upscaler is missing: say which one is to make it larger.", "upscaler")
+    if params.get("seed") == -1:
+        del params["seed"]  # nothing is drawn: the same picture comes out each time
+    idle = [name for name in params if name in BY_NAME and name not in _OF_UPSCALE]
+    if idle:
+        shown = ", ".join(idle[:_MAX_UNKNOWN_SHOWN])
+        draft.warnings.append(
+            f"{shown} {'has' if len(idle) == 1 else 'have'} no effect in an upscale job."
+        )
 
 
 def _take_fields(given: Mapping[str, Any], draft: _Draft) -> None:
@@ -152,7 +214,7 @@ def _check_together(draft: _Draft) -> None:
             "n_iter",
         )
     width, height = draft.get("width", _DEFAULT_SIZE), draft.get("height", _DEFAULT_SIZE)
-    has_pictures = "init_images" in draft.params or f"{WHERE}.init_images" in draft.problems
+    has_pictures = _has_pictures(draft)
     if width * height > MAX_AREA:
         draft.refuse(f"{_megapixels(width, height)} Make it smaller.", "width", "height")
     elif draft.get("enable_hr", False):

@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jobs.choices import Kind
+
 __all__ = [
     "Reader",
     "Refused",
     "entries",
     "flag",
+    "kind",
     "loras",
     "mapping",
     "name",
@@ -26,6 +29,8 @@ __all__ = [
     "whole",
 ]
 
+# What parameters can say; plain texts, as they stand in documents too.
+KINDS = tuple(kind.value for kind in (Kind.TXT2IMG, Kind.IMG2IMG, Kind.UPSCALE))
 MAX_PROMPT_BYTES = 64 * 1024
 MAX_NAME = 500  # as wide as the columns that hold names
 MAX_PICTURES = 64
@@ -114,6 +119,14 @@ def flag(value: object) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     raise Refused(f"must be true or false, but is {_shown(value)}.")
+
+
+def kind(value: object) -> str:
+    """Read what is to be done."""
+    if isinstance(value, str) and value.lower() in KINDS:
+        return value.lower()
+    words = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+    raise Refused(f"must be {words}, but is {_shown(value)}.")
 
 
 def prompt(value: object) -> str:

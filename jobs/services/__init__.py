@@ -19,11 +19,17 @@ from jobs.services.bulk import (
     size_of,
     submit_bulk,
 )
-from jobs.services.cancelling import Taken, cancel_all, cancel_many, clear_finished
-from jobs.services.chains import also_taken, failed_with, retry_dependents, retry_together
+from jobs.services.cancelling import (
+    Taken,
+    also_taken,
+    cancel_all,
+    cancel_many,
+    clear_finished,
+)
+from jobs.services.chains import failed_with, retry_dependents, retry_together
 from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry, try_now
 from jobs.services.duplicating import duplicate
-from jobs.services.edit import leave_out_loras, patch
+from jobs.services.edit import leave_out_loras, patch, wait_no_more
 from jobs.services.history import history_of
 from jobs.services.orders import Need, Order, Submission
 from jobs.services.places import Goal, Moved, arrange, move, move_many
@@ -73,4 +79,5 @@ __all__ = [
     "submit",
     "submit_bulk",
     "try_now",
+    "wait_no_more",
 ]

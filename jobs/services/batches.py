@@ -18,7 +18,7 @@ from jobs.models import Batch, Job, hold_queue
 from jobs.ports import Result, ports
 from jobs.querysets import Unindexed
 from jobs.services import undo
-from jobs.services.cancelling import Taken, cancel_jobs
+from jobs.services.cancelling import Taken, also_taken, cancel_jobs
 from mobilesd.errors import NotFound
 from mobilesd.sqlite import write_turn
 
@@ -114,15 +114,15 @@ def _done(batch_ids: Sequence[UUID], most: int, *, newest: bool) -> list[Job]:
     return list(first.only("pk", "batch_id").order_by(*order))
 
 
-def cancel_batch(batch_id: UUID, actor: Actor) -> Taken:
+def cancel_batch(batch_id: UUID, actor: Actor, *, dry_run: bool = False) -> Taken:
     """Cancel what waits or runs of a batch, final at once; count the jobs. Can be undone.
 
-    Doing it twice is no error. Raises NotFound.
+    Doing it twice is no error. With `dry_run` nothing is changed. Raises NotFound.
     """
     batch = find_batch(batch_id, actor)
     left = Job.objects.listed().filter(batch=batch, status__in=_UNFINISHED)
     ids = list(left.order_by("pk").values_list("pk", flat=True))
-    return cancel_jobs(ids, actor, "cancel_batch")
+    return cancel_jobs(ids, actor, "cancel_batch", dry_run=dry_run)
 
 
 def nod(batch_id: UUID, actor: Actor, *, go: bool) -> Taken:
@@ -155,9 +155,10 @@ def _release(jobs: Sequence[Job], now: datetime) -> Taken:
 
 def _drop(batch: Batch, jobs: Sequence[Job], actor: Actor, now: datetime) -> Taken:
     ids = [job.pk for job in jobs]
+    also = also_taken(ids, actor)
     transitions.cancel_pending(ids, at=now)
     state = {**undo.state_of("ended", ids, now), "nodded": str(batch.pk)}
-    return Taken(len(ids), undo.remember(actor, "nod", state))
+    return Taken(len(ids), undo.remember(actor, "nod", state), also=also)
 
 
 def _released(job: Job) -> events.JobChanged:

@@ -303,8 +303,9 @@ class _Making:
         for number, raw in enumerate(_combinations(self.bulk), start=1):
             with _named(number, self.bulk):
                 jobs += self._copies(raw)
-        if not self.bulk.varies_seed:
-            self._seed(jobs)
+        drawn = [job for job in jobs if "seed" in job.generation_params]  # an upscale has none
+        if drawn and not self.bulk.varies_seed:
+            self._seed(drawn)
         self.warnings = list(
             dict.fromkeys([*self._of_the_order(), *(w for job in jobs for w in job.warnings)])
         )
@@ -331,6 +332,7 @@ class _Making:
         prompt = str(normalised.params.get("positive_prompt", ""))
         key = (
             normalised.checkpoint,
+            str(normalised.params.get("upscaler", "")),
             prompt if "<lora:" in prompt.lower() else "",
             *normalised.params.get("override_settings", ()),
         )

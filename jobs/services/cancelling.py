@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, transitions, wording
+from jobs import chains, events, transitions, wording
 from jobs.choices import FINAL, Status
 from jobs.models import Job, Undo, hold_queue
 from jobs.ports import ports
@@ -23,6 +23,7 @@ __all__ = [
     "MANY",
     "Skipped",
     "Taken",
+    "also_taken",
     "cancel_all",
     "cancel_jobs",
     "cancel_many",
@@ -30,6 +31,7 @@ __all__ = [
     "clear_finished",
     "hide",
     "skipped",
+    "visible_of",
 ]
 
 MANY = 1_000  # jobs that one request names, as a bulk makes
@@ -52,13 +54,31 @@ class Skipped:
 class Taken:
     """What was taken away, and by what it can be brought back; None if nothing was.
 
-    `complete` false: there is more of it, for another request.
+    `complete` false: there is more of it, for another request. `also` are the waiting jobs, beside
+    these, that depend on them and so can't be made.
     """
 
     count: int
     undo: Undo | None = None
     skipped: Sequence[Skipped] = field(default=())
     complete: bool = True
+    also: Sequence[UUID] = field(default=())
+
+
+def also_taken(job_ids: Sequence[UUID], actor: Actor) -> list[UUID]:
+    """Return which other waiting jobs, of those that the actor may see, cancelling these takes."""
+    return visible_of(chains.taken_along(job_ids), actor)
+
+
+def visible_of(job_ids: list[UUID], actor: Actor) -> list[UUID]:
+    """Return those of these jobs that the actor may see, in their order."""
+    if actor.sees_all_jobs:
+        return job_ids
+    seen: set[UUID] = set()
+    for some in _chunks(job_ids):
+        visible = Job.objects.visible_to(actor).filter(pk__in=some)
+        seen.update(visible.values_list("pk", flat=True))
+    return [job_id for job_id in job_ids if job_id in seen]
 
 
 def check_many(job_ids: Sequence[UUID]) -> list[UUID]:
@@ -86,18 +106,22 @@ def skipped(job_ids: Sequence[UUID], done: Sequence[UUID], actor: Actor) -> list
     return [Skipped(pk, states.get(pk, "")) for pk in job_ids if pk in left]
 
 
-def cancel_many(job_ids: Sequence[UUID], actor: Actor) -> Taken:
+def cancel_many(job_ids: Sequence[UUID], actor: Actor, *, dry_run: bool = False) -> Taken:
     """Cancel those of these jobs that wait or run, final at once.
 
-    The others are named in `skipped` and stand in nobody's way. Raises InvalidInput.
+    The others are named in `skipped` and stand in nobody's way. With `dry_run` nothing is changed:
+    the answer says what would be. Raises InvalidInput.
     """
     named = check_many(job_ids)
     known = Job.objects.visible_to(actor).listed().filter(pk__in=named)
+    ids = list(known.values_list("pk", flat=True))
     at = timezone.now()
-    taken = cancel_jobs(list(known.values_list("pk", flat=True)), actor, "cancel", at=at)
-    done = Job.objects.filter(pk__in=named, status=Status.CANCELLED, finished_at=at)
+    taken = cancel_jobs(ids, actor, "cancel", at=at, dry_run=dry_run)
+    done = known.filter(status__in=_UNFINISHED)
+    if not dry_run:
+        done = Job.objects.filter(pk__in=named, status=Status.CANCELLED, finished_at=at)
     left = skipped(named, list(done.values_list("pk", flat=True)), actor)
-    return Taken(taken.count, taken.undo, left)
+    return replace(taken, skipped=left)
 
 
 def cancel_jobs(
@@ -107,12 +131,19 @@ def cancel_jobs(
     *,
     running: bool = True,
     at: datetime | None = None,
+    dry_run: bool = False,
 ) -> Taken:
     """Cancel these jobs as far as they wait or, unless told not to, run; count them.
 
     In short transactions: after a crash the rest goes on as it was. Who may see them was asked.
+    With `dry_run` they are only counted.
     """
     at = at or timezone.now()
+    also = also_taken(job_ids, actor)  # before: what comes to nothing takes nobody along any more
+    if dry_run:
+        statuses = _UNFINISHED if running else (Status.PENDING,)
+        left = (Job.objects.listed().filter(pk__in=ids) for ids in _chunks(job_ids))
+        return Taken(sum(jobs.filter(status__in=statuses).count() for jobs in left), also=also)
 
     def cancel(ids: Sequence[UUID]) -> int:
         # All rows before the first event: a lane may hold one of them and wait for the event's
@@ -127,7 +158,7 @@ def cancel_jobs(
             count += sum(transitions.cancel(pk, at=at) for pk in owned)
         return count
 
-    return _take("ended", job_ids, actor, action, at, cancel)
+    return replace(_take("ended", job_ids, actor, action, at, cancel), also=also)
 
 
 def _take(
@@ -157,11 +188,14 @@ def _chunks(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
         yield ids[start : start + AT_ONCE]
 
 
-def cancel_all(actor: Actor, *, server: str = "", app_type: str = "") -> Taken:
+def cancel_all(
+    actor: Actor, *, server: str = "", app_type: str = "", dry_run: bool = False
+) -> Taken:
     """Cancel the jobs of this actor that wait now. What runs is left alone.
 
     `server` names those meant for it, `app_type` those of it; both together, those that are both.
-    What was submitted meanwhile stays. Raises NotFound or InvalidInput for what there is none of.
+    What was submitted meanwhile stays. With `dry_run` nothing is changed. Raises NotFound or
+    InvalidInput for what there is none of.
     """
     waiting = Job.objects.visible_to(actor).filter(
         status=Status.PENDING, deleted_at__isnull=True, created_at__lte=timezone.now()
@@ -179,7 +213,7 @@ def cancel_all(actor: Actor, *, server: str = "", app_type: str = "") -> Taken:
         if ports.servers.app_type_of(server) is None and not waiting.exists():
             raise NotFound(f"There is no server {server[:64]!r}.", error="server_not_found")
     ids = list(waiting.order_by("pk").values_list("pk", flat=True))
-    return cancel_jobs(ids, actor, "clear", running=False)
+    return cancel_jobs(ids, actor, "clear", running=False, dry_run=dry_run)
 
 
 def clear_finished(actor: Actor, statuses: Sequence[str] = FINAL) -> Taken:

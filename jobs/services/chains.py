@@ -13,6 +13,7 @@ from jobs import chains, journal
 from jobs.choices import Status
 from jobs.models import Job, JobDependency, OnFailure, Retry, hold_queue
 from jobs.readiness import note_blocked
+from jobs.services.cancelling import visible_of
 from jobs.services.changes import NewTimes, Seed, find, retry
 from jobs.services.orders import Need
 from jobs.usage import check_quota
@@ -22,7 +23,6 @@ from mobilesd.sqlite import write_turn
 __all__ = [
     "MAX_NEEDS",
     "Ties",
-    "also_taken",
     "check_no_circle",
     "circle_in",
     "failed_with",
@@ -188,24 +188,9 @@ def _cycle(circle: Sequence[UUID]) -> InvalidInput:
 # --- Changing, cancelling, queueing again -------------------------------------------------
 
 
-def also_taken(job_ids: Sequence[UUID], actor: Actor) -> list[UUID]:
-    """Return which other waiting jobs, of those that the actor may see, cancelling these takes."""
-    return _visible(chains.taken_along(job_ids), actor)
-
-
 def failed_with(job_ids: Sequence[UUID], actor: Actor) -> list[UUID]:
     """Return which jobs, of those that the actor may see, failed because of these."""
-    return _visible(chains.failed_with(job_ids), actor)
-
-
-def _visible(job_ids: list[UUID], actor: Actor) -> list[UUID]:
-    if actor.sees_all_jobs:
-        return job_ids
-    seen: set[UUID] = set()
-    for start in range(0, len(job_ids), 500):
-        some = Job.objects.visible_to(actor).filter(pk__in=job_ids[start : start + 500])
-        seen.update(some.values_list("pk", flat=True))
-    return [job_id for job_id in job_ids if job_id in seen]
+    return visible_of(chains.failed_with(job_ids), actor)
 
 
 def retry_together(

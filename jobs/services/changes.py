@@ -14,7 +14,7 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import events, transitions
 from jobs.checksums import JOB, of_row
-from jobs.choices import Status
+from jobs.choices import Kind, Status
 from jobs.inputs import InputGone
 from jobs.models import Event, Job, Retry, Undo
 from jobs.services import undo
@@ -186,6 +186,8 @@ def try_now(job_id: UUID, actor: Actor) -> Job:
 def _draw_seed(job_id: UUID) -> None:
     """Give a job another seed, in the transaction that queues it: its row is locked."""
     job = Job.objects.get(pk=job_id)
+    if job.kind == Kind.UPSCALE:
+        return  # it has none: the same picture comes out each time
     job.generation_params = {**job.generation_params, "seed": secrets.randbelow(NEW_SEEDS)}
     job.checksum = of_row(job, JOB)
     job.save(update_fields=["generation_params", "checksum"])

@@ -11,7 +11,7 @@ from django.utils import timezone
 from apikeys.actors import Actor
 from jobs import events, inputs, transitions, wording
 from jobs.choices import Status
-from jobs.models import Job, hold_queue
+from jobs.models import Job, JobDependency, hold_queue
 from jobs.params import normalise
 from jobs.params.loras import without_loras
 from jobs.ports import ports
@@ -23,7 +23,7 @@ from jobs.services.variations import canonical_name
 from mobilesd.errors import Unavailable, bad_field
 from mobilesd.sqlite import write_turn
 
-__all__ = ["PATCHABLE", "leave_out_loras", "patch"]
+__all__ = ["PATCHABLE", "leave_out_loras", "patch", "wait_no_more"]
 
 # The names of an Order's fields that a job keeps until it starts -> the job's own.
 PATCHABLE = {
@@ -125,6 +125,34 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
         wording.change(job)
         transitions.announce_waiting(job)
     return True
+
+
+def wait_no_more(job_id: UUID, parent: UUID, actor: Actor) -> int:
+    """Let a waiting job run without one that it depends on; return how many keep it waiting still.
+
+    Raises NotFound, or Conflict: it does not wait any more, does not depend on that job, or is
+    made from its picture.
+    """
+    find(job_id, actor)
+    with write_turn(), transaction.atomic():
+        hold_queue()
+        # First, so that nobody starts or edits it in between.
+        waits = Job.objects.listed().filter(pk=job_id, status=Status.PENDING)
+        if not waits.update(updated_at=timezone.now()):
+            job = find(job_id, actor)
+            raise wrong_state(job, f"The job waits for nothing any more: it is {job.status}.")
+        job = Job.objects.get(pk=job_id)
+        if parent in inputs.bound_jobs(job.generation_params):
+            raise wrong_state(
+                job,
+                f"The job is made from a picture of the job {parent}: it can't run without it.",
+                "Give it another picture to start from, or cancel it.",
+            )
+        if not JobDependency.objects.filter(job=job_id, parent=parent).delete()[0]:
+            raise wrong_state(job, f"The job does not wait for the job {parent} any more.")
+        events.emit_for_job("job.changed", job, _changed(job, ["depends_on"]))
+        transitions.announce_waiting(job)
+        return JobDependency.objects.unmet().filter(job=job_id).count()
 
 
 def _changed(job: Job, names: list[str]) -> events.JobChanged:

@@ -112,9 +112,9 @@ def change_settings(
     return settings
 
 
-def clear(actor: Actor, *, server: str = "", app_type: str = "") -> Taken:
+def clear(actor: Actor, *, server: str = "", app_type: str = "", dry_run: bool = False) -> Taken:
     """Cancel the jobs of this actor that wait now (see `cancelling.cancel_all`)."""
-    return cancel_all(actor, server=server, app_type=app_type)
+    return cancel_all(actor, server=server, app_type=app_type, dry_run=dry_run)
 
 
 def _check_app_type(app_type: str) -> None:

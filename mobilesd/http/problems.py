@@ -172,6 +172,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an unknown address (handler404)."""
     if _is_api(request):
         return _plain(NotFound("There is nothing at this address."))
+    if getattr(request, "htmx", False):
+        # Nobody sees its page, which would use up the toast that waits for the next one: the page
+        # of a job that was just deleted is read again before the queue is.
+        return HttpResponse(status=404)
     return defaults.page_not_found(request, exception)
 
 

@@ -63,6 +63,7 @@ _ICONS = {
     "grip": '<path d="M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01"/>',
     "more": '<path d="M12 5.5h.01M12 12h.01M12 18.5h.01"/>',
     "top": '<path d="M5 4.5h14M12 20V9M7 13.5L12 8.5l5 5"/>',
+    "larger": '<path d="M14 4.5h5.5V10M19.5 4.5l-7 7M10 19.5H4.5V14M4.5 19.5l7-7"/>',
     "bottom": '<path d="M5 19.5h14M12 4v11M7 10.5l5 5 5-5"/>',
     "flag": '<path d="M6 21V4.5h12l-3 4 3 4H6"/>',
     "search": '<circle cx="10.5" cy="10.5" r="6"/><path d="M15 15l5 5"/>',

@@ -28,11 +28,34 @@ function ask({ confirm, confirmYes, confirmNo }) {
   });
 }
 
+// What else a form would take along, as its own view says when it is only asked.
+async function whatElse(form, button) {
+  const url = new URL(form.action);
+  url.searchParams.set("dry_run", "1");
+  try {
+    const answer = await fetch(url, { method: "POST", body: new FormData(form, button) });
+    return (await answer.json()).words ?? "";
+  } catch {
+    return ""; // the form itself will say what is wrong
+  }
+}
+
+const asking = new WeakSet();
+
 document.addEventListener("htmx:confirm", async (event) => {
   const form = event.detail.elt;
-  if (!form.dataset.confirm) return;
+  const button = event.detail.triggeringEvent?.submitter;
+  const asked = button?.hasAttribute("data-asks") ? button : form;
+  const { asks, confirm } = asked.dataset;
+  if (confirm === undefined && asks === undefined) return;
   event.preventDefault();
-  if (await ask(form.dataset)) event.detail.issueRequest(true);
+  if (asking.has(form)) return; // a second tap while it is still asked
+  asking.add(form);
+  const more = asks === undefined ? "" : await whatElse(form, button);
+  const question = [confirm, more].filter(Boolean).join(" ");
+  const yes = !question || (await ask({ ...asked.dataset, confirm: question }));
+  asking.delete(form);
+  if (yes) event.detail.issueRequest(true);
 });
 
 // A touch outside of a sheet closes it.

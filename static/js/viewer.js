@@ -11,11 +11,12 @@ function show(strip, index, behavior = "smooth") {
 
 function tell(viewer, strip) {
   const index = shownIn(strip);
-  const { file, name, seed, start } = strip.children[index].dataset;
+  const { file, name, seed, start, larger } = strip.children[index].dataset;
   const download = viewer.querySelector("[data-download]");
   download.href = file;
   download.download = name;
   viewer.querySelector("[data-start-from]").href = start;
+  viewer.querySelector("[data-upscale]").href = larger;
   const button = viewer.querySelector("[data-seed-button]");
   if (button) {
     button.dataset.copy = seed;

@@ -74,6 +74,8 @@ def fill() -> dict[str, str]:
         "batch": f"/batches/{batch.pk}",
         "new": "/new",
         "again": f"/new?from={done.pk}",
+        "then-upscale": f"/new/upscale?job={waiting.pk}",
+        "upscale": f"/new/upscale?image={done.images.first().pk}",
         "done": f"/jobs/{done.pk}",
         "running": f"/jobs/{running.pk}",
         "failed": f"/jobs/{failed.pk}",

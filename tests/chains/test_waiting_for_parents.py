@@ -65,7 +65,7 @@ def test_its_reason_names_the_parent_and_how_to_go_on_without_it(server):
     assert reason.code == "dependency"
     assert str(first.pk) in reason.message
     assert "a lighthouse" in reason.message
-    assert [(b.kind, b.target) for b in reason.buttons] == [("cancel_dependency", str(second.pk))]
+    assert [(b.kind, b.target) for b in reason.buttons] == [("cancel_dependency", str(first.pk))]
 
 
 @pytest.mark.parametrize(

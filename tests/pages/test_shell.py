@@ -172,3 +172,10 @@ def test_two_people_with_one_link_make_one_account(client, monkeypatch):
     monkeypatch.setattr(first_run, "redeem", lambda _: False)  # the other one was faster
     assert client.post(f"/first-run/{token}", GOOD).status_code == 410
     assert not get_user_model().objects.exists()
+
+
+def test_a_part_that_is_gone_leaves_the_toast_to_the_next_page(browser, member):
+    job = factories.job(owner=member)
+    browser.post(f"/jobs/{job.pk}/delete", {"leave": "1"}, headers=HTMX)
+    assert browser.get(f"/jobs/{job.pk}", headers=HTMX).status_code == 404
+    assert "Deleted." in browser.get("/").content.decode()

@@ -22,7 +22,7 @@ from dispatch.dispatchers.base import (
     Relief,
     Request,
 )
-from dispatch.dispatchers.forge import answer, inventory, less_memory, payload
+from dispatch.dispatchers.forge import answer, inventory, less_memory, payload, upscale
 from dispatch.dispatchers.forge.client import Client, Refused, Trouble, Unclear, WrongAnswer
 from dispatch.dispatchers.forge.errors import error_of, unreadable
 from dispatch.dispatchers.forge.post import MAX_ANSWER_BYTES, Post
@@ -103,18 +103,28 @@ class ForgeDispatcher(Dispatcher):
 
     def foreign_work(self) -> str:
         try:
-            running = bool(self._state(_POLL_SECONDS).get("job"))
+            state = self._state(_POLL_SECONDS)
         except Trouble:
             return ""
+        # After an upscale that failed it says "Upscale" until the next run, which would never
+        # come if this counted as somebody's work.
+        running = bool(state.get("job")) and not upscale.is_all_that_shows(state)
         return "Somebody else makes a picture there." if running else ""
 
     def prepare(self, order: Order, inventory: ServerInventory | None) -> Request:
         self._inventory = inventory
+        if order.kind == upscale.KIND:
+            return upscale.build(order, inventory)
         return payload.build(order, inventory)
+
+    @classmethod
+    def knows_by_token(cls, kind: str) -> bool:
+        return kind != upscale.KIND
 
     def run(self, request: Request, token: UUID) -> Answer:
         self._post = Post(self.address)
-        body = {**request.body, "force_task_id": str(token)}
+        is_upscale = request.path == upscale.PATH
+        body = request.body if is_upscale else {**request.body, "force_task_id": str(token)}
         raw = self._post.send(request.path, body, limit=_room(request))
         with raw.body:
             try:
@@ -123,6 +133,8 @@ class ForgeDispatcher(Dispatcher):
                 raise unreadable(raw.status) from None
         if raw.status != 200:
             raise error_of(raw.status, parsed)
+        if is_upscale:
+            return upscale.read(parsed, request)
         return answer.read(parsed, request, self._inventory)
 
     def progress(self, token: UUID, *, preview: bool, task_ids: bool) -> Progress | None:
@@ -137,6 +149,10 @@ class ForgeDispatcher(Dispatcher):
             return None
         state = whole["state"]
         running = bool(state.get("job"))
+        if task is None and upscale.is_all_that_shows(state):
+            # It counts pictures, of which there is one: 100 % from the beginning.
+            interrupted = bool(state.get("interrupted"))
+            return Progress(active=True, interrupted=interrupted, text="Upscaling")
         fraction = _number((task or whole).get("progress"))
         eta = _number(task.get("eta") if task else whole.get("eta_relative"))
         return Progress(

@@ -45,7 +45,7 @@ _KNOWN: tuple[tuple[str, ErrorClass, str, str, str, bool], ...] = (
         ErrorClass.ELSEWHERE,
         "upscaler_missing",
         "The server does not have the upscaler that the job names.",
-        "Choose another hires upscaler.",
+        "Copy the upscaler to the server, or choose another one.",
         False,
     ),
     (

@@ -20,7 +20,8 @@ def read(client: Client) -> ServerInventory:
     samplers = _rows(client, "samplers")
     schedulers = _rows(client, "schedulers")
     modules = _late_rows(client, "sd-modules")
-    upscalers = _names(_rows(client, "latent-upscale-modes")) + _names(_rows(client, "upscalers"))
+    latent = _names(_rows(client, "latent-upscale-modes"))
+    upscalers = latent + _names(_rows(client, "upscalers"))
     labels = _scheduler_aliases(schedulers)
     return ServerInventory(
         checkpoints=tuple(_checkpoint(row) for row in _rows(client, "sd-models")),
@@ -29,6 +30,7 @@ def read(client: Client) -> ServerInventory:
         samplers=tuple(_names(samplers)),
         schedulers=tuple(str(row.get("label") or row["name"]) for row in schedulers),
         upscalers=tuple(dict.fromkeys(name for name in upscalers if name != "None")),
+        latent_upscalers=tuple(latent),
         modules=tuple(_names(modules, "model_name")),
         text_encoders=tuple(_names([m for m in modules if _is_text_encoder(m)], "model_name")),
         embeddings=tuple(_embeddings(client)),

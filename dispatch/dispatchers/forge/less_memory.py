@@ -22,6 +22,8 @@ def relieve(
     params: Mapping[str, Any], step: int, inventory: ServerInventory | None
 ) -> Relief | None:
     """Return the next measure: first the script, then a smaller batch at each further step."""
+    if params.get("kind") == "upscale":
+        return None  # it knows neither
     return _tiled(params, inventory) if step == 1 else _smaller_batch(params)
 
 

@@ -28,6 +28,9 @@ _NOT_SENT = {
     "loras",
     "override_settings",
     "infotext_fields",
+    "kind",
+    "upscaler",
+    "upscale_by",
     "send_images",  # false would leave the pictures on the server's disk
 }
 

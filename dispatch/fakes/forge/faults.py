@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-GENERATION_PATHS = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img")
+GENERATION_PATHS = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/sdapi/v1/extra-single-image")
 _EVERYTHING = ("/sdapi/*", "/internal/*")
 
 # Where each kind strikes. CONNECTION: at accept, before a byte is read. ANSWER: around the

@@ -7,11 +7,10 @@ import binascii
 import hmac
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-
-from PIL import Image
 
 from dispatch.fakes.forge import infotext, pictures
 from dispatch.fakes.forge.engine import Engine
@@ -20,7 +19,16 @@ from dispatch.fakes.forge.faults import GENERATION_PATHS
 from dispatch.fakes.forge.job import encode_json, fault_error, generate
 from dispatch.fakes.forge.recorded import recorded
 from dispatch.fakes.forge.runlog import Run, RunLog
-from dispatch.fakes.forge.schema import IMG2IMG, TXT2IMG, read_json, require_dict, validate
+from dispatch.fakes.forge.schema import (
+    EXTRAS,
+    IMG2IMG,
+    TXT2IMG,
+    Field,
+    read_json,
+    require_dict,
+    validate,
+)
+from dispatch.fakes.forge.upscale import upscale
 
 # Forge answers from a pool of 40 threads; each waiting generation holds one of them, so that
 # even /progress hangs once 40 wait (queue/forty-five-at-once).
@@ -165,9 +173,10 @@ class Routes:
             "progress": self._progress,
             "sd-models": lambda _: self._engine.inventory.checkpoint_items(),
         }
+        txt2img, img2img = (partial(generate, kind=kind) for kind in ("txt2img", "img2img"))
         post: dict[str, Callable[[Request], Any]] = {
-            "extra-single-image": self._extra_single_image,
-            "img2img": lambda request: self._generate("img2img", request),
+            "extra-single-image": lambda request: self._run(request, EXTRAS, upscale),
+            "img2img": lambda request: self._run(request, IMG2IMG, img2img),
             "interrupt": self._interrupt,
             "options": self._set_options,
             "png-info": self._png_info,
@@ -176,7 +185,7 @@ class Routes:
             "refresh-vae": self._wait_for_queue,
             "reload-checkpoint": lambda _: {},
             "skip": self._skip,
-            "txt2img": lambda request: self._generate("txt2img", request),
+            "txt2img": lambda request: self._run(request, TXT2IMG, txt2img),
             "unload-checkpoint": lambda _: {},
         }
         for method, handlers in (("GET", get), ("POST", post)):
@@ -208,12 +217,14 @@ class Routes:
         for method, path, handler in handlers:
             self._add(method, path, handler, guarded=False)
 
-    def _generate(self, kind: str, request: Request) -> Response:
+    def _run(
+        self, request: Request, fields: Iterable[Field], make: Callable[..., bytes]
+    ) -> Response:
         body = request.json()
         run = self._log.open(request.path, body)
         try:
-            values = validate(body, TXT2IMG if kind == "txt2img" else IMG2IMG)
-            response = Response(200, generate(self._engine, kind, values, run))
+            values = validate(body, fields)
+            response = Response(200, make(engine=self._engine, request=values, run=run))
         except (RequestRefused, PythonError) as error:
             response = refusal(error)
         run.status = response.status
@@ -307,23 +318,6 @@ class Routes:
         image = pictures.decode(require_dict(request.json()).get("image"))
         text = str(image.info.get("parameters", ""))
         return {"info": text, "items": {}, "parameters": infotext.parse(text)}
-
-    def _extra_single_image(self, request: Request) -> dict[str, Any]:
-        body = require_dict(request.json())
-        image = pictures.decode(body.get("image"))
-        factor = float(body.get("upscaling_resize", 2))
-        name = body.get("upscaler_1", "None")
-        with self._engine.queue:
-            state = self._engine.state
-            if name not in [upscaler["name"] for upscaler in recorded("upscalers")]:
-                state.hang_at_upscale()
-                raise PythonError("AssertionError", f"could not find upscaler named {name}")
-            state.begin("extras")
-            size = (max(int(image.width * factor), 1), max(int(image.height * factor), 1))
-            image = image.resize(size, Image.Resampling.LANCZOS)
-            state.end()
-        html = f"<p>Postprocess upscale by: {factor}, Postprocess upscaler: {name}</p>"
-        return {"html_info": html, "image": pictures.encode(image)}
 
 
 def refusal(error: RequestRefused | PythonError) -> Response:

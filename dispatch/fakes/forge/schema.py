@@ -138,6 +138,26 @@ hr_distilled_cfg float 3.5""",
 )
 
 
+EXTRAS = _fields(
+    """
+resize_mode int! 0
+show_extras_results bool! true
+gfpgan_visibility float! 0
+codeformer_visibility float! 0
+codeformer_weight float! 0
+upscaling_resize float! 2
+upscaling_resize_w int! 512
+upscaling_resize_h int! 512
+upscaling_crop bool! true
+upscaler_1 str! "None"
+upscaler_2 str! "None"
+extras_upscaler_2_visibility float! 0
+upscale_first bool! false
+image str! ""
+"""
+)
+
+
 class _Invalid(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)

@@ -150,8 +150,8 @@ class SamplingState:
         self.sampling_step = 0
         self._preview_step = 0
 
-    def hang_at_upscale(self) -> None:
-        """Stay at 100 % "Upscale" until the next job, as after a failed upscaling."""
+    def begin_upscale(self) -> None:
+        """Begin an upscale: it says 100 % from its start on, and for ever if `end` never comes."""
         self.begin("Upscale")
         self.job_count = 1
         self.job_no = 1

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jobs.api.schema.changes import UNDO, UNDO_EXAMPLE
+from jobs.api.schema.changes import ALSO, DRY_RUN, UNDO, UNDO_EXAMPLE
 from jobs.api.schema.job import EXAMPLE_ID
 from jobs.api.schema.params import EXAMPLE_PARAMS
 from jobs.api.schema.submitting import ERRORS, ORDER_FIELDS
@@ -238,10 +238,11 @@ OPERATIONS: Operations = {
                     {
                         "released": whole("Jobs that may run now.", 0),
                         "cancelled": whole("Jobs that were cancelled.", 0),
+                        "also": ALSO,
                         "undo": UNDO,
                     }
                 ),
-                {"success": True, "released": 8, "cancelled": 0, "undo": None},
+                {"success": True, "released": 8, "cancelled": 0, "also": [], "undo": None},
             )
         },
         errors=("not_found", "missing_required_field"),
@@ -250,12 +251,17 @@ OPERATIONS: Operations = {
         name="cancel_bulk",
         tag="Bulk",
         summary="Cancel the jobs of a bulk order that wait or run.",
+        description=(
+            "Waiting jobs that depend on them fail with them; `also` names them. With `dry_run`"
+            " nothing is changed."
+        ),
         path=_PATH,
+        parameters=(DRY_RUN,),
         answers={
             200: Answer(
                 "They are cancelled.",
-                enveloped({"cancelled": whole("How many.", 0), "undo": UNDO}),
-                {"success": True, "cancelled": 7, "undo": UNDO_EXAMPLE},
+                enveloped({"cancelled": whole("How many.", 0), "also": ALSO, "undo": UNDO}),
+                {"success": True, "cancelled": 7, "also": [], "undo": UNDO_EXAMPLE},
             )
         },
         errors=("not_found", "job_not_found"),

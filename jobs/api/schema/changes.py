@@ -19,7 +19,16 @@ from mobilesd.schema.shapes import (
     word,
 )
 
-__all__ = ["GOALS", "OPERATIONS", "SEED", "UNDO", "UNDO_EXAMPLE", "changed"]
+__all__ = [
+    "ALSO",
+    "DRY_RUN",
+    "GOALS",
+    "OPERATIONS",
+    "SEED",
+    "UNDO",
+    "UNDO_EXAMPLE",
+    "changed",
+]
 
 GOALS: dict[str, Shape] = {
     "before": uuid("The id of a job."),
@@ -60,6 +69,10 @@ def _goal(wanted: str) -> Shape:
     return obj(properties, required=[wanted], additionalProperties=False)
 
 
+ALSO = listed(uuid(), "Waiting jobs that fail with it, as they depend on it.")
+DRY_RUN = Parameter("dry_run", word(["1", "0", "true", "false"], "1: only say what it would take."))
+
+
 def changed(message: str, job: object = EXAMPLE_JOB) -> dict[int, Answer]:
     """Return the answer of v2 to a change: the job as it is now."""
     shape = enveloped({"message": text("What was done."), "job": ref("Job")})
@@ -72,7 +85,7 @@ def _gone(message: str) -> dict[int, Answer]:
         {
             "message": text("What was done."),
             "job": ref("Job"),
-            "also": listed(uuid(), "Waiting jobs that fail with it, as they depend on it."),
+            "also": ALSO,
             "undo": UNDO,
         }
     )
@@ -138,9 +151,11 @@ OPERATIONS: Operations = {
         summary="Delete a job that waits or has ended.",
         description=(
             "Take a job out of all lists. Its pictures stay in the gallery. A running job is"
-            " cancelled first (409 until then)."
+            " cancelled first (409 until then). Waiting jobs that depend on one that waits fail"
+            " with it; `also` names them. With `dry_run` nothing is changed."
         ),
         path=JOB_ID,
+        parameters=(DRY_RUN,),
         answers=_gone("The job is deleted."),
         errors=_ERRORS,
     ),
@@ -219,12 +234,7 @@ OPERATIONS: Operations = {
             " is changed, and `also` names those that would."
         ),
         path=JOB_ID,
-        parameters=(
-            Parameter(
-                "dry_run",
-                word(["1", "0", "true", "false"], "1: only say what it would take."),
-            ),
-        ),
+        parameters=(DRY_RUN,),
         answers=_gone("The job is cancelled."),
         errors=_ERRORS,
     ),

@@ -1,6 +1,6 @@
 """Changing many jobs at once, and taking that back."""
 
-from jobs.api.schema.changes import GOALS, UNDO, UNDO_EXAMPLE
+from jobs.api.schema.changes import ALSO, DRY_RUN, GOALS, UNDO, UNDO_EXAMPLE
 from jobs.api.schema.job import EXAMPLE_ID
 from jobs.choices import FINAL, Status
 from mobilesd.schema.operations import Answer, Body, Operation, Operations
@@ -134,9 +134,11 @@ OPERATIONS: Operations = {
         summary="Cancel many jobs.",
         description=(
             "Cancel the named jobs, or those of a bulk order, that wait or run; or all that wait."
-            " It can be undone for ten seconds: what waited gets its old place, and what ran is"
-            " made anew."
+            " Waiting jobs that depend on them fail with them; `also` names them. With `dry_run`"
+            " nothing is changed: `cancelled` and `also` say what would be. It can be undone for"
+            " ten seconds: what waited gets its old place, and what ran is made anew."
         ),
+        parameters=(DRY_RUN,),
         body=Body(
             {
                 "description": "Exactly one of the three.",
@@ -151,6 +153,7 @@ OPERATIONS: Operations = {
                     {
                         "message": _DONE,
                         "cancelled": whole("How many.", 0),
+                        "also": ALSO,
                         "skipped": _SKIPPED,
                         "undo": UNDO,
                     }
@@ -159,6 +162,7 @@ OPERATIONS: Operations = {
                     "success": True,
                     "message": "1 job cancelled.",
                     "cancelled": 1,
+                    "also": [],
                     "skipped": [],
                     "undo": UNDO_EXAMPLE,
                 },

@@ -3,6 +3,7 @@
 from typing import Any
 
 from jobs.params.fields import FIELDS
+from jobs.params.readers import KINDS
 from mobilesd.schema.shapes import (
     Shape,
     anything,
@@ -15,6 +16,7 @@ from mobilesd.schema.shapes import (
     text,
     uuid,
     whole,
+    word,
 )
 
 __all__ = ["COMPONENTS", "EXAMPLE_PARAMS"]
@@ -72,6 +74,11 @@ def _names(description: str) -> Shape:
 
 _SEED_HIGH = 2**64 - 1
 _PROPERTIES: dict[str, Shape] = {
+    "kind": word(
+        KINDS,
+        "What is done. Only `upscale` has to be said: it makes the one picture of `init_images`"
+        " larger with `upscaler`, by `upscale_by`, and needs nothing else.",
+    ),
     "positive_prompt": text("What should be in the picture; at most 64 kB.", maxLength=65536),
     "negative_prompt": text("What should not be in it; at most 64 kB.", maxLength=65536),
     "checkpoint_name": _name("The model; either slash, with or without a trailing ` [hash]`."),
@@ -107,13 +114,22 @@ _PROPERTIES: dict[str, Shape] = {
     "denoising_strength": _number("How much of the first picture to change.", 0, 1),
     "refiner_checkpoint": _name("A second model for the last steps."),
     "refiner_switch_at": _number("After which part of the steps it takes over.", 0, 1),
-    "init_images": listed(ref("PictureInput"), "Pictures to begin with (img2img).", maxItems=64),
+    "init_images": listed(
+        ref("PictureInput"), "Pictures to begin with (img2img), or the one to upscale.", maxItems=64
+    ),
     "mask": ref("PictureInput"),
     "mask_blur": _whole("Pixels by which the mask's edge is softened.", 0, 1024),
     "inpainting_fill": _whole("0 fill, 1 original, 2 latent noise, 3 latent nothing.", 0, 3),
     "inpaint_full_res": _flag("Work on the masked part alone."),
     "inpaint_full_res_padding": _whole("Pixels around that part.", 0, 8192),
     "resize_mode": _whole("0 stretch, 1 crop, 2 fill, 3 latent.", 0, 3),
+    "upscaler": _name("Of an upscale: what makes the picture larger, by the server's name."),
+    "upscale_by": _number(
+        "Of an upscale: how many times longer the edges get, 2 if left out. The result has at most"
+        " 64 megapixels.",
+        1,
+        8,
+    ),
     "loras": listed(ref("Lora"), "LoRAs; `<lora:name:weight>` in the prompt does the same."),
     "alwayson_scripts": mapping(
         anything(), "Extensions' arguments by script name, for example ControlNet units."

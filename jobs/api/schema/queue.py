@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from jobs.api.schema.changes import UNDO, UNDO_EXAMPLE
+from jobs.api.schema.changes import ALSO, DRY_RUN, UNDO, UNDO_EXAMPLE
 from jobs.api.schema.opening import OPENING_EXAMPLES, OPENING_SHOWN, OPENING_TAKEN
 from jobs.choices import Status
 from mobilesd.schema.operations import Answer, Body, Operation, Operations
@@ -218,15 +218,19 @@ OPERATIONS: Operations = {
         tag="Queue",
         summary="Cancel all jobs that wait.",
         description=(
-            "Cancel the jobs that wait, as far as you may see them. What runs goes on. It can be"
-            " undone for ten seconds."
+            "Cancel the jobs that wait, as far as you may see them. What runs goes on. Waiting"
+            " jobs that depend on them fail with them; `also` names them. With `dry_run` nothing"
+            " is changed. It can be undone for ten seconds."
         ),
+        parameters=(DRY_RUN,),
         body=_EXTENT,
         answers={
             200: Answer(
                 "They are cancelled.",
-                enveloped({**_STANDING, "cancelled": whole("How many.", 0), "undo": UNDO}),
-                {**_EXAMPLE, "cancelled": 4, "undo": UNDO_EXAMPLE},
+                enveloped(
+                    {**_STANDING, "cancelled": whole("How many.", 0), "also": ALSO, "undo": UNDO}
+                ),
+                {**_EXAMPLE, "cancelled": 4, "also": [], "undo": UNDO_EXAMPLE},
             )
         },
         errors=_ERRORS,

@@ -176,6 +176,14 @@ OPERATIONS: Operations = {
                 "infotext": {
                     "generation_info_raw": "a lighthouse\nSteps: 20, Sampler: Euler a, Seed: 42"
                 },
+                "another job's picture, made larger": {
+                    "generation_params": {
+                        "kind": "upscale",
+                        "init_images": [{"job": EXAMPLE_ID, "image": 0}],
+                        "upscaler": "R-ESRGAN 4x+",
+                        "upscale_by": 2,
+                    }
+                },
                 "made from another job's picture": {
                     "generation_params": {
                         "positive_prompt": "a lighthouse at dusk, oil painting",

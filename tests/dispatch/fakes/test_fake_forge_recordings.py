@@ -1,5 +1,7 @@
 """Every recorded exchange that needs no history, replayed against the fake."""
 
+import threading
+
 import pytest
 
 from tests.dispatch.fakes.helpers import (
@@ -274,6 +276,17 @@ def test_interrupted_stays_true_when_idle(client):
     client.post("/sdapi/v1/interrupt")
     exchange = recording("interrupt/progress-after-interrupt-idle")
     assert_like(exchange["response"]["json"], client.replay(exchange).json())
+
+
+def test_upscaling_says_100_percent_while_it_runs_and_nothing_after_it(serve):
+    client = serve(seconds=0.4)
+    thread = threading.Thread(target=client.replay, args=(recording("img2img/extra-single-image"),))
+    thread.start()
+    while (state := client.progress()["state"])["job"] != "Upscale":
+        assert thread.is_alive()
+    assert (state["job_count"], state["job_no"]) == (1, 1)
+    thread.join()
+    assert client.progress()["state"]["job"] == ""
 
 
 def test_failed_upscaling_says_100_percent_until_the_next_job(client):
