@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from jobs.moments import exact, in_words
+from jobs import moments
 
 __all__ = ["register"]
 
@@ -93,7 +93,7 @@ def when(moment: datetime | None) -> SafeString | str:
     """Show a moment, in this installation's time zone; a script shows it in the device's own."""
     if moment is None:
         return ""
-    words = in_words(moment, timezone.now())
+    words = moments.in_words(moment, timezone.now())
     return format_html('<time datetime="{}" data-when>{}</time>', moment.isoformat(), words)
 
 
@@ -105,7 +105,10 @@ def short_name(name: str) -> str:
     return path.stem if path.suffix.lower() in known else path.name
 
 
-register.filter("exact", exact)
+@register.filter
+def exact(moment: datetime | None) -> str:
+    """Return a moment with its date and its time zone; nothing for none."""
+    return moments.exact(moment) if moment is not None else ""
 
 
 @register.filter

@@ -62,3 +62,14 @@ def test_hours_without_a_zone_are_those_of_the_installation(berlin):
     row = QueueSettings(hours="23:00-07:00")
     assert not opening_of(row).is_open(NOW)
     assert opening_of(row).is_open(NOW + timedelta(minutes=31)), "23:01 in Berlin"
+
+
+def test_on_pages_a_moment_is_a_time_element_and_none_is_nothing(berlin, monkeypatch):
+    from mobilesd.templatetags import shell
+
+    assert (shell.exact(None), shell.when(None)) == ("", "")
+    assert shell.exact(NOW) == "2026-01-10 22:30 CET"
+    monkeypatch.setattr(timezone, "now", lambda: NOW)
+    assert shell.when(NOW) == (
+        '<time datetime="2026-01-10T21:30:00+00:00" data-when>22:30 (Europe/Berlin)</time>'
+    )

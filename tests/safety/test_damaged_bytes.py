@@ -1,5 +1,6 @@
 """Bytes that turn: in pages, which SQLite finds, and in cells, which only a row's checksum does."""
 
+import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from itertools import islice
 import pytest
 
 from gallery.models import Image
-from jobs.checksums import IMAGE, JOB, damaged
+from jobs.checksums import IMAGE, JOB, Guarded, damaged
 from jobs.models import Job
 from mobilesd.backups import damage, recovery, rows, snapshots, tasks
 from tests.safety.world import A_DAY, World, a_day
@@ -74,6 +75,38 @@ def test_a_cell_of_a_picture_is_found_and_mended(world: World):
     assert rows.mend() == (1, [])
     assert Image.objects.get().infotext == "told by the server"
     assert found.key == Image.objects.get().pk.hex
+
+
+def turned(value: object) -> object:
+    """Return a value of which one bit is another one, as its database keeps it."""
+    if isinstance(value, int):
+        return value ^ 1
+    text = str(value) or "x"
+    middle = len(text) // 2
+    return f"{text[:middle]}{chr(ord(text[middle]) ^ 1)}{text[middle + 1 :]}"
+
+
+CELLS = [(guarded, name) for guarded in (JOB, IMAGE) for name in guarded.order if name != "id"]
+
+
+@pytest.mark.parametrize(
+    ("guarded", "name"), CELLS, ids=[f"{guarded.table}.{name}" for guarded, name in CELLS]
+)
+def test_a_bit_that_turned_in_any_covered_cell_is_found_and_mended(
+    world: World, guarded: Guarded, name: str
+):
+    world.complete(world.submit("<lora:boats:1> a boat", checkpoint_name="a.safetensors"))
+    world.submit("another")
+    column, table = f'"{name}"', guarded.table
+    [(rowid, was)] = world.sql(f"SELECT rowid, {column} FROM {table} LIMIT 1")
+    world.sql(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", turned(was), rowid)
+    [found] = damaged(world.file, guarded)
+    assert found.rowid == rowid
+    assert rows.mend() == (1, [])
+    [(now,)] = world.sql(f"SELECT {column} FROM {table} WHERE rowid = ?", rowid)
+    same = json.loads if name in guarded.as_json else str
+    assert same(now) == same(was)
+    assert not list(damaged(world.file, guarded))
 
 
 def test_an_id_that_turned_is_mended_by_the_checksum(world: World):

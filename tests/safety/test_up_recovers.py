@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -95,3 +96,39 @@ def test_a_database_that_is_gone_is_no_empty_installation(tmp_path: Path):
         assert "the file is missing" in started.logs
         assert {started.job(known)["status"] for known in (job, later)} == {"pending"}
         assert started.manage("doctor").count("recovered at") == 1
+
+
+CUT_OFF = """
+from unittest import mock
+from mobilesd.backups import replacement, restoring
+with mock.patch.object(replacement, "finish", side_effect=SystemExit):
+    try:
+        restoring.restore(__import__("pathlib").Path({file!r}), print)
+    except SystemExit:
+        pass
+"""
+
+
+def test_a_restore_that_was_cut_off_is_finished_by_the_next_start_with_its_key(tmp_path: Path):
+    file = str(tmp_path / "everything.tar")
+    with Installation(tmp_path / "data") as started:
+        job = started.submit()
+        started.manage("backup", file)
+        later = started.submit()
+        started.stop()
+        key = started.data_dir / "secret_key"
+        right = key.read_text()
+        key.write_text("of another life")
+        started.manage("shell", "-c", CUT_OFF.format(file=file))
+        assert key.read_text() == "of another life"
+        started.start()
+        assert "The restore of a backup had been cut off. It is finished" in started.logs
+        assert key.read_text() == right
+        assert started.job(job)["status"] == "pending"
+        assert started.api.get(f"/api/v2/jobs/{later}/status").status_code == 404
+        code = "from django.conf import settings; print(settings.SECRET_KEY)"
+        assert started.manage("shell", "-c", code).strip().endswith(right)
+        # `up` read the wrong key at first: it began anew, and so did whatever it starts.
+        assert started.up is not None
+        environment = psutil.Process(started.up.pid).environ()
+        assert environment["MOBILESD_RECOVERIES"]
