@@ -30,26 +30,7 @@ __all__ = [
     "reasons",
     "server_states",
     "to_candidate",
-    "work_units",
 ]
-
-
-def work_units(params: Mapping[str, object]) -> float:
-    """Return steps × megapixels × images, with the second pass of hires fix."""
-
-    def number(name: str, default: float) -> float:
-        value = params.get(name, default)
-        return float(value) if isinstance(value, int | float) else default
-
-    megapixels = number("width", 512) * number("height", 512) / 1e6
-    steps = number("steps", 20)
-    images = number("batch_size", 1) * number("n_iter", 1)
-    units = steps * megapixels
-    if params.get("enable_hr"):
-        scale = number("hr_scale", 2)
-        second = number("hr_second_pass_steps", 0) or steps
-        units += second * megapixels * scale * scale
-    return max(units * images, 0.01)
 
 
 def to_candidate(

@@ -3,11 +3,10 @@
 The reason shown to people and the decision come from the same `hindrance`, so they can't differ.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
-from operator import attrgetter
 from uuid import UUID
 
 from jobs.ports import Button, Reason
@@ -17,6 +16,7 @@ __all__ = [
     "PATIENCE_LOADS",
     "Candidate",
     "Choice",
+    "Facts",
     "ServerState",
     "choose",
     "hindrance",
@@ -118,6 +118,36 @@ class Choice:
     left_to: Mapping[UUID, str] = field(default_factory=dict)
 
 
+class Facts:
+    """What a choice asks of jobs and servers.
+
+    Whoever makes thousands of choices of the same ones keeps the answers (dispatch.simulation).
+    """
+
+    def order(self, job: Candidate) -> tuple[int, int, float, int, UUID]:
+        return job.order
+
+    def able(self, job: Candidate, server: ServerState) -> bool:
+        return hindrance(job, server) is None
+
+    def has_loaded(self, job: Candidate, server: ServerState) -> bool:
+        return server.has_loaded(job.checkpoint)
+
+    def free_in(self, server: ServerState) -> float:
+        return server.free_in
+
+    def holders(self, job: Candidate, others: Sequence[ServerState]) -> Iterable[ServerState]:
+        """Return those that have a job's checkpoint loaded, could do it, and may begin."""
+        return (
+            other
+            for other in others
+            if other.has_lane and self.able(job, other) and self.has_loaded(job, other)
+        )
+
+
+_PLAIN = Facts()
+
+
 def _held_back(job: Candidate) -> Reason | None:
     """Return what holds a job back whatever the servers do."""
     if job.held_back is not None:
@@ -211,23 +241,24 @@ def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason | None:
 
 
 def _better_elsewhere(
-    job: Candidate, server: ServerState, others: Sequence[ServerState], left_to: Mapping[UUID, str]
+    job: Candidate,
+    server: ServerState,
+    others: Sequence[ServerState],
+    left_to: Mapping[UUID, str],
+    facts: Facts,
 ) -> ServerState | None:
     """Return the server that has the model loaded and begins before a load here would end.
 
     Jobs that are left to a server queue up there, each for RUN_SECONDS: else an idle server
     would leave a whole queue to it.
     """
-    if server.has_loaded(job.checkpoint):
+    if facts.has_loaded(job, server):
         return None
     left = list(left_to.values())
     waits = {
-        (other.free_in + RUN_SECONDS * left.count(other.alias), other.alias): other
-        for other in others
+        (facts.free_in(other) + RUN_SECONDS * left.count(other.alias), other.alias): other
+        for other in facts.holders(job, others)
         if other.alias != server.alias
-        and other.has_lane
-        and hindrance(job, other) is None
-        and other.has_loaded(job.checkpoint)
     }
     soonest = min(waits, default=None)
     return waits[soonest] if soonest and soonest[0] < server.load_seconds else None
@@ -240,6 +271,7 @@ def choose(
     *,
     later: float = 0.0,
     at_most: float = inf,
+    facts: Facts = _PLAIN,
 ) -> Choice:
     """Choose the next job of a server.
 
@@ -251,19 +283,19 @@ def choose(
     patience = PATIENCE_LOADS * server.load_seconds
     left_to: dict[UUID, str] = {}
     first: Candidate | None = None
-    for job in sorted(candidates, key=attrgetter("order")):
+    for job in sorted(candidates, key=facts.order):
         if first is not None and job.rank[:2] != first.rank[:2]:
             break
-        if hindrance(job, server) is not None:
+        if not facts.able(job, server):
             continue
         impatient = min(job.waited + later, at_most) > patience
-        if not impatient and (other := _better_elsewhere(job, server, others, left_to)):
+        if not impatient and (other := _better_elsewhere(job, server, others, left_to, facts)):
             left_to[job.id] = other.alias
             continue
         first = first or job
         if impatient:
             break
-        if server.has_loaded(job.checkpoint):
+        if facts.has_loaded(job, server):
             return Choice(job, left_to)
     return Choice(first, left_to)
 

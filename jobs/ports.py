@@ -20,6 +20,7 @@ __all__ = [
     "PicturesPort",
     "Plan",
     "PlannedCourse",
+    "QueueForecast",
     "Reason",
     "Result",
     "ResultsPort",
@@ -61,6 +62,24 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class QueueForecast:
+    """What is expected of the queue as a whole; not `known`: it is being worked out.
+
+    `finish` is when the last job should end that can be told of, `not_counted` how many can't be.
+    `error` is how far recent forecasts of a job's duration were off, as a part of it (median).
+    `fits` jobs should start before the first window `closes`; `fits_at_least`: or more.
+    """
+
+    known: bool = False
+    finish: datetime | None = None
+    not_counted: int = 0
+    error: float | None = None
+    closes: datetime | None = None
+    fits: int = 0
+    fits_at_least: bool = False
+
+
+@dataclass(frozen=True)
 class PlannedCourse:
     """What a queue would take in some order; `left` jobs find no server as things stand."""
 
@@ -71,11 +90,17 @@ class PlannedCourse:
 
 @dataclass(frozen=True)
 class Plan:
-    """The queue as it is ordered, and grouped by checkpoint in the order `order`."""
+    """The queue as it is ordered, and grouped by checkpoint in the order `order`.
+
+    Counted as if what `assumes` names had happened. `jobs` were looked at, `behind` more wait.
+    """
 
     as_ordered: PlannedCourse
     grouped: PlannedCourse
     order: Sequence[UUID]
+    assumes: Sequence[str] = ()
+    jobs: int = 0
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,11 +149,8 @@ class ServersPort(Protocol):
     def plan(self) -> Plan | None:
         """Return what grouping the queue by checkpoint would save; None if that can't be said."""
 
-    def fits(self) -> tuple[datetime, int] | None:
-        """Return when the first window closes, and how many waiting jobs should start before."""
-
-    def queue_finish(self) -> datetime | None:
-        """Return when the last job of the queue should end; None if that can't be said."""
+    def queue_forecast(self) -> QueueForecast:
+        """Return what is expected of the queue as a whole, as of a moment ago, without waiting."""
 
 
 class ForecastPort(Protocol):

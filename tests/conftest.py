@@ -15,6 +15,7 @@ def pytest_configure() -> None:
     django_settings.STORAGES = {**django_settings.STORAGES, "staticfiles": _PLAIN_STATIC}
     # A thread would write into the database of another test, or wait for this one's transaction.
     django_settings.ACCESS_LOG_WRITER = False
+    django_settings.FORECAST_THREAD = False
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +42,12 @@ def data_dir(settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for made in (folder, settings.RUN_DIR, settings.STATIC_ROOT):
         made.mkdir(exist_ok=True)
     monkeypatch.setenv("MOBILESD_DATA_DIR", str(folder))
-    from apikeys.access_log import access_log  # its models can't be loaded before Django is
+    from apikeys.access_log import access_log  # their models can't be loaded before Django is
+    from dispatch import forecast, plan
 
     cache.clear()
     caches["ratelimit"].clear()
     access_log.discard()
+    forecast.forget()
+    plan.forget()
     return folder

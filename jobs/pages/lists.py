@@ -1,12 +1,10 @@
 """The lists of the queue page: what runs, what waits, what is done, and what went wrong."""
 
 import uuid
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -20,7 +18,7 @@ from jobs.models import Job, QueueSettings
 from jobs.narrowing import Wanted
 from jobs.pages.batches import running_batches
 from jobs.pages.entries import entries
-from jobs.ports import ports
+from jobs.ports import QueueForecast, ports
 from jobs.querysets import JobQuerySet
 from jobs.services import planning
 from mobilesd.http.paging import EXACT_TOTAL, PageRequest, paginate
@@ -32,7 +30,6 @@ WAITING_SHOWN = 30
 WAITING_STEP = 60
 WAITING_AT_MOST = 1_000
 ENDED_SHOWN = 5
-FINISH_SECONDS = 5
 DONE_SHOWN = 24
 
 # What the page calls the ten priorities.
@@ -74,23 +71,11 @@ def _active(request: HttpRequest) -> dict[str, Any]:
         "shown_at_first": WAITING_SHOWN,
         "shown_next": min(limit + WAITING_STEP, WAITING_AT_MOST),
         "shown_at_most": WAITING_AT_MOST,
-        "finish": None if switches.paused or not shown else _finish(),
+        "forecast": ports.servers.queue_forecast() if shown else QueueForecast(known=True),
         "priorities": PRIORITIES,
         "selecting": "select" in request.GET,
         **_pauses(switches),
     }
-
-
-def _finish() -> datetime | None:
-    """Return when the whole queue should be done, at most some seconds old.
-
-    It walks the queue, while open pages read their lists again with every event.
-    """
-    found: tuple[datetime | None] | None = cache.get("queue-page-finish")
-    if found is None:
-        found = (ports.servers.queue_finish(),)  # in a tuple: None is an answer as well
-        cache.set("queue-page-finish", found, FINISH_SECONDS)
-    return found[0]
 
 
 def _pauses(switches: QueueSettings) -> dict[str, Any]:
