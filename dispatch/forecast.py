@@ -119,7 +119,7 @@ def _expected(stop: Stop) -> tuple[Mapping[UUID, datetime], QueueForecast]:
     """Return the starts of the first jobs, and what is expected of all."""
     now, switches = timezone.now(), QueueSettings.current()
     if switches.paused:
-        return {}, QueueForecast(known=True)
+        return {}, QueueForecast(at=now)
     known = projection.machines(switches, now)
     under_way = projection.running(known, now)
     able = [under_way.beside(machine) for machine in known]
@@ -154,7 +154,7 @@ def _whole(
     closes = min((machine.closes for machine in able), default=inf)
     fits = sum(step.start < closes for step in course.steps)
     return QueueForecast(
-        known=True,
+        at=now,
         finish=now + timedelta(seconds=seconds) if course.steps or running else None,
         not_counted=not_counted,
         error=accuracy.recent_error(),

@@ -3,7 +3,7 @@
 List calls take many jobs at once, so that a page of jobs costs a fixed number of queries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -63,20 +63,24 @@ class Forecast:
 
 @dataclass(frozen=True)
 class QueueForecast:
-    """What is expected of the queue as a whole; not `known`: it is being worked out.
+    """What is expected of the queue as a whole, as of `at`; None: it is being worked out.
 
     `finish` is when the last job should end that can be told of, `not_counted` how many can't be.
     `error` is how far recent forecasts of a job's duration were off, as a part of it (median).
     `fits` jobs should start before the first window `closes`; `fits_at_least`: or more.
     """
 
-    known: bool = False
+    at: datetime | None = None
     finish: datetime | None = None
-    not_counted: int = 0
+    not_counted: int | None = None
     error: float | None = None
     closes: datetime | None = None
     fits: int = 0
     fits_at_least: bool = False
+
+    def misses(self, jobs: Iterable["Job"]) -> bool:
+        """Tell whether it does not know yet what one of these jobs has become."""
+        return self.at is None or any(job.updated_at > self.at for job in jobs)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dispatch import services
+from dispatch.accuracy import errors_of
 from dispatch.dispatchers.registry import labels
 from dispatch.models import Health, Interrupt, Server
 from jobs.live.replay import standing
@@ -50,12 +51,18 @@ def servers(request: HttpRequest) -> HttpResponse:
         .values_list("server_alias")
         .annotate(Count("pk"))
     )
+    errors = errors_of(row.alias for row in rows)
     context = {
         "page": "servers",
         "standing": stands,
         "labels": labels(),
         "servers": [
-            {"row": row, "running": running.get(row.alias, 0), **_standing_in_words(row)}
+            {
+                "row": row,
+                "running": running.get(row.alias, 0),
+                "error": errors.get(row.alias),
+                **_standing_in_words(row),
+            }
             for row in rows
         ],
     }

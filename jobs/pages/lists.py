@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from apikeys.actors import Actor
@@ -59,6 +60,8 @@ def _active(request: HttpRequest) -> dict[str, Any]:
     running = jobs.filter(status=Status.PROCESSING).order_by("started_at", "id")
     run = cards(running[:RUNNING_SHOWN])
     switches = QueueSettings.current()
+    ends = bool(shown) and not switches.paused
+    forecast = ports.servers.queue_forecast() if ends else QueueForecast(timezone.now())
     in_list = {entry.batch.batch.pk for entry in shown if entry.batch}
     return {
         "running": run,
@@ -71,7 +74,8 @@ def _active(request: HttpRequest) -> dict[str, Any]:
         "shown_at_first": WAITING_SHOWN,
         "shown_next": min(limit + WAITING_STEP, WAITING_AT_MOST),
         "shown_at_most": WAITING_AT_MOST,
-        "forecast": ports.servers.queue_forecast() if shown else QueueForecast(known=True),
+        "forecast": forecast,
+        "again": forecast.misses([entry.card.job for entry in shown if entry.card]),
         "priorities": PRIORITIES,
         "selecting": "select" in request.GET,
         **_pauses(switches),
@@ -175,6 +179,8 @@ def plan(request: HttpRequest) -> HttpResponse:
         own = planning.visible(found.order, Actor.of_user(request.user))
         context["order"] = " ".join(job_id.hex for job_id in own)
         saved = found.as_ordered.seconds - found.grouped.seconds
+        context["nothing_counted"] = 0 < found.jobs <= found.as_ordered.left
+        context["assumes"] = " and ".join(found.assumes)
         context["worth_it"] = saved >= 1 and found.grouped.loads < found.as_ordered.loads
     part = request.headers.get("HX-Request")
     return render(request, "jobs/_plan.html" if part else "jobs/plan.html", context)

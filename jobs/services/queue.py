@@ -52,7 +52,10 @@ def standing(actor: Actor) -> QueueStanding:
         settings=settings,
         paused_servers=ports.servers.paused(),
         counts=counts,
-        forecast=ports.servers.queue_forecast(),
+        # What is known may be from before the pause.
+        forecast=QueueForecast(timezone.now())
+        if settings.paused
+        else ports.servers.queue_forecast(),
     )
 
 
