@@ -41,19 +41,21 @@ def first_waiting(count: int) -> list[Job]:
 
 
 def machines(switches: QueueSettings, now: datetime) -> list[Machine]:
-    """Return the servers with what is known of their speed; those without any are left out.
+    """Return the servers with what is known of their speed.
 
-    One that only a person can let go on has no window.
+    One that never ran anything is taken to be like the others of its kind; without any of these it
+    is left out. One that only a person can let go on has no window.
     """
     rows = list(Server.objects.order_by("alias"))
     timings: dict[int, list[Timing]] = {}
     for timing in Timing.objects.filter(server__in=rows):
         timings.setdefault(timing.server_id, []).append(timing)
+    usual = _usual(rows, timings)
     found = []
     for row, state in zip(rows, server_states(rows), strict=True):
         learned = timings.get(row.pk, [])
         kinds = {(t.kind, t.checkpoint): t.unit_seconds for t in learned if t.runs}
-        speeds = _whatever_kind(kinds)
+        speeds = _whatever_kind(kinds) or usual.get(row.app_type, {})
         if not speeds:
             continue
         (opens, closes), *later = _windows(row, switches, now) or [(inf, inf)]
@@ -79,6 +81,17 @@ def _whatever_kind(kinds: Mapping[tuple[str, str], float]) -> dict[str, float]:
     for (_, name), seconds in kinds.items():
         by_name.setdefault(name, []).append(seconds)
     return {name: fmean(every) for name, every in by_name.items()}
+
+
+def _usual(
+    rows: Iterable[Server], timings: Mapping[int, Sequence[Timing]]
+) -> dict[str, dict[str, float]]:
+    """Return the mean speed of all servers of each kind, whatever the checkpoint."""
+    by_type: dict[str, list[float]] = {}
+    for row in rows:
+        own = by_type.setdefault(row.app_type, [])
+        own += [timing.unit_seconds for timing in timings.get(row.pk, ()) if timing.runs]
+    return {app_type: {"": fmean(every)} for app_type, every in by_type.items() if every}
 
 
 def off(machine: Machine) -> str:

@@ -109,20 +109,31 @@ def note_failure(server_id: int) -> bool:
     return True
 
 
-def learn_run(server_id: int, checkpoint: str, kind: str, unit_seconds: float) -> None:
-    """Take a run's speed into the average of this server, checkpoint and kind."""
+def learn_run(
+    server_id: int, checkpoint: str, kind: str, unit_seconds: float, before: float = 0.0
+) -> None:
+    """Take a run's speed into the average of this server, checkpoint and kind.
+
+    `before` passed until the first step, per unit as well. It belongs to the run as a rule; but a
+    server may load late what it said that it had, and then one run would spoil the average.
+    """
     row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint, kind=kind)
-    old = row.unit_seconds
-    new = unit_seconds if not row.runs else old + _WEIGHT * (unit_seconds - old)
+    old, both = row.unit_seconds, unit_seconds + before
+    loaded = abs(unit_seconds - old) < abs(both - old) if row.runs else before > unit_seconds / 2
+    new = _averaged(old, row.runs, unit_seconds if loaded else both)
     Timing.objects.filter(pk=row.pk).update(runs=F("runs") + 1, unit_seconds=new)
 
 
 def learn_load(server_id: int, checkpoint: str, seconds: float) -> None:
     """Take the duration of a model load into the average of this server and checkpoint."""
     row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint, kind="")
-    old = row.load_seconds
-    new = seconds if not row.loads else old + _WEIGHT * (seconds - old)
+    new = _averaged(row.load_seconds, row.loads, seconds)
     Timing.objects.filter(pk=row.pk).update(loads=F("loads") + 1, load_seconds=new)
+
+
+def _averaged(old: float, count: int, new: float) -> float:
+    """Return the average with one more value: of the first few all count the same."""
+    return old + max(_WEIGHT, 1 / (count + 1)) * (new - old)
 
 
 def expected_seconds(

@@ -306,13 +306,17 @@ class Lane:
             name = answer.checkpoint
             sampling = run.sampling_since or run.active_since
             # The load is what passes between begin and first step; a plain run has none.
+            before = sampling - run.active_since
             if run.loads_model and run.sampling_since is not None:
-                standing.learn_load(self._lease.server_id, name, sampling - run.active_since)
-                seconds = now - sampling
-            else:
-                seconds = now - run.active_since
-            kind = run.job.kind
-            standing.learn_run(self._lease.server_id, name, kind, seconds / run.units)
+                standing.learn_load(self._lease.server_id, name, before)
+                before = 0.0
+            standing.learn_run(
+                self._lease.server_id,
+                name,
+                run.job.kind,
+                (now - sampling) / run.units,
+                before / run.units,
+            )
 
     def _drop(self, run: Run) -> None:
         self._runs.remove(run)

@@ -37,6 +37,27 @@ def test_the_newest_runs_count_most(server):
     assert 20 < expected(server) < 25
 
 
+def test_the_first_runs_count_the_same(server):
+    for seconds in (6, 3, 3):
+        standing.learn_run(server, "x", "txt2img", seconds)
+    assert expected(server) == pytest.approx(40)
+
+
+def test_what_passes_before_the_first_step_belongs_to_the_run(server):
+    for _ in range(3):
+        standing.learn_run(server, "x", "img2img", 2, 1)
+    assert expected(server, "img2img") == pytest.approx(30)
+
+
+@pytest.mark.parametrize("runs_before", [0, 1, 5])
+def test_a_load_that_nobody_announced_does_not_spoil_the_speed(server, runs_before):
+    """A server that was started anew says that a model is selected, and loads it when asked."""
+    for _ in range(runs_before):
+        standing.learn_run(server, "x", "txt2img", 2, 0.1)
+    standing.learn_run(server, "x", "txt2img", 2, 8)
+    assert expected(server) == pytest.approx(20, rel=0.06)
+
+
 def test_speeds_of_before_kinds_were_told_apart_hold_until_there_are_better_ones(server):
     standing.learn_run(server, "x", "", 4)
     assert expected(server) == 40
