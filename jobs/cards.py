@@ -86,13 +86,17 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
             job=job,
             **progress.get(job.pk, {}),
             remaining=forecasts.get(job.pk, nothing).remaining_seconds,
-            starts=forecasts.get(job.pk, nothing).start,
+            starts=_starts(reasons.get(job.pk), forecasts.get(job.pk, nothing)),
             place=places.get(job.pk),
             reason=reasons.get(job.pk),
             result=results.get(job.pk),
         )
         for job in rows
     ]
+
+
+def _starts(reason: Reason | None, forecast: Forecast) -> datetime | None:
+    return None if reason is not None and reason.lasts else forecast.start
 
 
 def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:

@@ -43,6 +43,14 @@ class Button:
     target: str = ""
 
 
+_LASTING = frozenset(
+    {
+        *("paused", "held", "server_offline", "server_removed", "no_server_for_app_type"),
+        *("model_missing", "yielding", "storage_low"),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why a pending job is not running: `code` of design §5, a sentence, what would help."""
@@ -51,6 +59,14 @@ class Reason:
     message: str
     action: str = ""
     buttons: Sequence[Button] = ()
+
+    @property
+    def lasts(self) -> bool:
+        """Tell whether something has to happen first of which nobody knows when.
+
+        A start that was foretold a moment before is none any more then.
+        """
+        return self.code in _LASTING
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from django.utils.dateparse import parse_datetime
 from dispatch import accuracy, forecast
 from dispatch.models import ExpectedStart, Inventory, Timing
 from jobs.choices import Outcome, Status
+from jobs.models import QueueSettings
 from tests import factories
 from tests.processes.installation import eventually
 
@@ -176,3 +177,23 @@ def test_the_first_expected_start_of_a_job_is_kept_to_be_compared():
     running.delete()
     waiting.delete()
     assert not ExpectedStart.objects.filter(job=waiting.pk).exists()
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        lambda row: QueueSettings.objects.create(paused=True),
+        lambda row: type(row).objects.update(paused=True),
+        lambda row: type(row).objects.update(health="offline"),
+    ],
+    ids=["paused", "server paused", "offline"],
+)
+def test_what_cannot_start_any_more_has_no_start_at_once(boss, staff_browser, off):
+    """The forecast is of a moment ago; beside "The queue is paused" it would be nonsense."""
+    row, [job] = server(), queue(1)
+    assert "Starts in" in staff_browser.get("/").content.decode()
+    off(row)
+    assert job.pk in forecast.starts()
+    assert "Starts in" not in staff_browser.get("/").content.decode()
+    answer = boss.send("GET", f"/api/v2/jobs/{job.pk}/status").json()["job"]
+    assert answer["estimated_start_time"] is None
