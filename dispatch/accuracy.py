@@ -76,5 +76,10 @@ def note_starts(starts: Mapping[UUID, datetime]) -> None:
         if job_id not in known and (at - now).total_seconds() >= _SOON_SECONDS
     ]
     for first in range(0, len(new), _AT_ONCE):  # a lane must not wait long for the write lock
+        some = new[first : first + _AT_ONCE]
         with write_turn(), transaction.atomic():
-            ExpectedStart.objects.bulk_create(new[first : first + _AT_ONCE], ignore_conflicts=True)
+            there = set(
+                Job.objects.filter(pk__in=[row.job_id for row in some]).values_list("pk", flat=True)
+            )
+            rows = [row for row in some if row.job_id in there]  # others were deleted meanwhile
+            ExpectedStart.objects.bulk_create(rows, ignore_conflicts=True)
