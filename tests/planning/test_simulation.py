@@ -203,6 +203,14 @@ def test_a_server_that_closes_leaves_its_work_to_the_others():
     assert [(step.server, step.loads) for step in course.steps] == [("a", True)]
 
 
+def test_a_model_that_was_loaded_meanwhile_is_waited_for():
+    other = replace(machine("b"), state=state("b", loaded="", load_seconds=LOAD))
+    jobs = [work(1, "y"), work(2, "x"), work(3, "x"), work(4, "y")]
+    course = play([machine("a"), other], jobs)
+    last = course.steps[-1]
+    assert (last.job.int, last.server, last.loads, last.start) == (4, "b", False, LOAD + RUN)
+
+
 def test_each_kind_of_work_has_a_speed_of_its_own():
     known = machine(kind_seconds={("img2img", "x.safetensors"): 3.0})
     course = play([known], [replace(work(1), kind="img2img"), replace(work(2), kind="txt2img")])
