@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.processes.installation import Installation
 
 __all__ = [
+    "Bounds",
     "Figures",
     "best_of",
     "installation",
@@ -23,6 +24,8 @@ __all__ = [
     "round_trip",
     "seed",
     "show",
+    "tell_and_exit",
+    "verdict",
     "wait_until",
 ]
 
@@ -43,6 +46,38 @@ class Figures:
     @property
     def p95(self) -> float:
         return percentile(self.samples, 0.95)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What median and 95th percentile may be at most, in ms; None: nothing is asked of it."""
+
+    median: float | None = None
+    p95: float | None = None
+
+    def __str__(self) -> str:
+        named = {"median": self.median, "p95": self.p95}
+        return ", ".join(f"{name} ≤ {ms:g} ms" for name, ms in named.items() if ms is not None)
+
+    def hold(self, figures: Figures) -> bool:
+        """Tell whether both are kept."""
+        pairs = ((figures.median, self.median), (figures.p95, self.p95))
+        return all(bound is None or found <= bound for found, bound in pairs)
+
+
+_missed = 0
+
+
+def verdict(met: bool) -> str:
+    """Return "met" or "MISSED", for the end of a line; a miss is remembered (tell_and_exit)."""
+    global _missed
+    _missed += not met
+    return "met" if met else "MISSED"
+
+
+def tell_and_exit() -> NoReturn:
+    """End the program: with 1 if anything was missed."""
+    sys.exit(1 if _missed else 0)
 
 
 def percentile(samples: Sequence[float], part: float) -> float:
@@ -111,9 +146,10 @@ def wait_until(true: Callable[[], Any], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def show(name: str, figures: Figures, wanted: str) -> None:
+def show(name: str, figures: Figures, bounds: Bounds) -> None:
     """Print one line of the table."""
     print(
         f"{name:<44} median {figures.median:8.2f} ms   p95 {figures.p95:8.2f} ms"
-        f"   (/status {figures.status_ms:.2f} ms)   wanted: {wanted}"
+        f"   (/status {figures.status_ms:.2f} ms)   wanted: {bounds}:"
+        f" {verdict(bounds.hold(figures))}"
     )

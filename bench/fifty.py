@@ -9,12 +9,13 @@ import time
 
 import psutil
 
-from bench.common import installation, params, wait_until
+from bench.common import installation, params, tell_and_exit, verdict, wait_until
 from tests.processes.installation import ROOT, Installation
 from tests.processes.test_kill_9 import rows
 
 SECONDS_A_PICTURE = 10.0
 MEASURED_SECONDS = 60.0
+WANTED = 0.9
 _FAKES = """
 import sys, time
 from dispatch.fakes.forge import FakeForge
@@ -77,9 +78,10 @@ def _measure(urls: list[str]) -> None:
         made = rows(started, done)[0][0] - before
         used = _cpu(started) - cpu
         memory, processes = _memory(started)
+        share = made * SECONDS_A_PICTURE / passed / len(urls)
         print(
             f"{len(urls)} servers, pictures of {SECONDS_A_PICTURE:.0f} s: {made} in {passed:.0f} s"
-            f" ({made * SECONDS_A_PICTURE / passed / len(urls):.0%} of what they can);"
+            f" ({share:.0%} of what they can, wanted: ≥ {WANTED:.0%}: {verdict(share >= WANTED)});"
             f" {used / passed / len(urls):.2%} of a core and {memory / len(urls):.0f} MB each"
             f" ({used / passed:.0%} of a core, {memory:.0f} MB PSS, {processes} processes in all)"
         )
@@ -87,3 +89,4 @@ def _measure(urls: list[str]) -> None:
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

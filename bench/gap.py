@@ -2,7 +2,17 @@
 
 from itertools import pairwise
 
-from bench.common import Figures, best_of, installation, params, round_trip, show, wait_until
+from bench.common import (
+    Bounds,
+    Figures,
+    best_of,
+    installation,
+    params,
+    round_trip,
+    show,
+    tell_and_exit,
+    wait_until,
+)
 
 JOBS = 40
 
@@ -28,8 +38,9 @@ def main() -> None:
             ]
             return Figures(gaps, round_trip(started))
 
-        show(f"GPU idle gap, {JOBS} jobs of 0.5 s", best_of(measure), "≤ 10 / ≤ 50 ms")
+        show(f"GPU idle gap, {JOBS} jobs of 0.5 s", best_of(measure), Bounds(10, 50))
 
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

@@ -10,6 +10,8 @@ from typing import Any
 
 import django
 
+from bench.common import tell_and_exit, verdict
+
 __all__ = ["main"]
 
 COUNT = 5_000
@@ -56,9 +58,13 @@ def main() -> None:
     limit = _cost(counted)
     noted_cost = _cost(noted)
     access_log.discard()
-    print(f"rate limit with its headers: {limit:.0f} µs CPU a request (wanted ≤ 200)")
+    print(
+        f"rate limit with its headers: {limit:.0f} µs CPU a request (wanted ≤ 200):"
+        f" {verdict(limit <= 200)}"
+    )
     print(f"line for the access log:     {noted_cost:.0f} µs CPU a request")
 
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

@@ -4,7 +4,7 @@ import time
 
 import psutil
 
-from bench.common import installation, params, wait_until
+from bench.common import installation, params, tell_and_exit, verdict, wait_until
 
 
 def main() -> None:
@@ -24,9 +24,10 @@ def main() -> None:
             print(f"  {pss:6.1f} MB  {' '.join(process.cmdline()[1:])[:90]}")
         print(
             f"Memory idle, two lanes: {total:.0f} MB PSS in {len(processes)} processes"
-            " (wanted ≤ 450 MB)"
+            f" (wanted ≤ 450 MB): {verdict(total <= 450)}"
         )
 
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

@@ -7,7 +7,16 @@ import time
 import requests
 from websockets.sync.client import connect
 
-from bench.common import Figures, best_of, installation, params, round_trip, show
+from bench.common import (
+    Bounds,
+    Figures,
+    best_of,
+    installation,
+    params,
+    round_trip,
+    show,
+    tell_and_exit,
+)
 from mobilesd import sqlite
 from tests.processes.installation import Installation
 
@@ -86,8 +95,9 @@ def main() -> None:
             assert samples, "no progress arrived"
             return Figures(samples, status_ms)
 
-        show("Worker's progress → browser's socket", best_of(measure), "p95 ≤ 250 ms")
+        show("Worker's progress → browser's socket", best_of(measure), Bounds(p95=250))
 
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench.common import installation, params, seed
+from bench.common import installation, params, seed, tell_and_exit, verdict
 from tests.processes.installation import Api, Installation
 
 CLIENTS = 8
@@ -97,7 +97,8 @@ def _best(started: Installation, request: _Request) -> Rate:
 def _show(name: str, rate: Rate, wanted: float, hoped: int) -> None:
     print(
         f"{name:<44} {rate.answers:4.0f}/s, /status {rate.reference:4.0f}/s, ratio"
-        f" {rate.ratio:.2f} (wanted ≥ {wanted}; hoped for ≥ {hoped}/s); errors {rate.failed}",
+        f" {rate.ratio:.2f} (wanted ≥ {wanted}; hoped for ≥ {hoped}/s); errors {rate.failed}:"
+        f" {verdict(rate.ratio >= wanted and not rate.failed)}",
         flush=True,
     )
 
@@ -138,3 +139,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from bench.common import installation, params, percentile
+from bench.common import installation, params, percentile, tell_and_exit, verdict
 from bench.progress import session_cookie
 from tests.processes.installation import Installation
 
@@ -110,7 +110,8 @@ async def _measure(started: Installation, heads: Sequence[str], name: str) -> No
             f"{name:<28} {each:5.0f} kB each ({grown:.0f} after use), opened in {opened:.1f} s;"
             f" from the request to the client: median {percentile(late, 0.5):.0f} ms,"
             f" p95 {percentile(late, 0.95):.0f} ms, last {max(late):.0f} ms; missing {missing};"
-            f" CPU {cpu:.0f} ms an event (wanted ≤ 60 kB, ≤ 1000 ms)"
+            f" CPU {cpu:.0f} ms an event (wanted ≤ 60 kB, ≤ 1000 ms):"
+            f" {verdict(each <= 60 and max(late) <= 1000 and not missing)}"
         )
 
 
@@ -142,3 +143,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

@@ -2,7 +2,17 @@
 
 import time
 
-from bench.common import Figures, best_of, installation, params, round_trip, show, wait_until
+from bench.common import (
+    Bounds,
+    Figures,
+    best_of,
+    installation,
+    params,
+    round_trip,
+    show,
+    tell_and_exit,
+    wait_until,
+)
 
 SAMPLES = 40
 
@@ -26,8 +36,9 @@ def main() -> None:
         def measure() -> Figures:
             return Figures([submit(seed) for seed in range(SAMPLES)], round_trip(started))
 
-        show("Idle submit → arrival at the backend", best_of(measure), "≤ 50 / ≤ 150 ms")
+        show("Idle submit → arrival at the backend", best_of(measure), Bounds(50, 150))
 
 
 if __name__ == "__main__":
     main()
+    tell_and_exit()

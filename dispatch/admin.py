@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from apikeys.actors import Actor
 from dispatch import services
-from dispatch.models import Inventory, Server, Timing
+from dispatch.models import ExpectedStart, Inventory, Server, Timing
 from mobilesd.errors import Problem
 
 if TYPE_CHECKING:
@@ -115,6 +115,11 @@ class InventoryAdmin(_ReadOnly):
 
 @admin.register(Timing)
 class TimingAdmin(_ReadOnly):
-    list_display = ("server", "checkpoint", "runs", "unit_seconds", "loads", "load_seconds")
-    list_filter = ("server",)
+    list_display = ("server", "checkpoint", "kind", "runs", "unit_seconds", "loads", "load_seconds")
+    list_filter = ("server", "kind")
     list_select_related = ("server",)
+
+
+@admin.register(ExpectedStart)
+class ExpectedStartAdmin(_ReadOnly):
+    list_display = ("job_id", "told_at", "at")

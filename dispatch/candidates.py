@@ -17,14 +17,13 @@ from dispatch.known import inventories
 from dispatch.lease import is_fresh, live_count
 from dispatch.models import Server, Timing
 from jobs.chains import own_reasons
-from jobs.choices import Kind, LaneClass, Status
+from jobs.choices import LaneClass, Status
 from jobs.hours import opening_of
 from jobs.models import Attempt, Job, QueueSettings, Turn
 from jobs.models.derived import separated
 from jobs.moments import in_words
 from jobs.ports import Reason
 from jobs.readiness import begin_due
-from jobs.upscaling import DEFAULT_FACTOR
 from mobilesd.rows import Reader
 
 __all__ = [
@@ -36,31 +35,7 @@ __all__ = [
     "reasons",
     "server_states",
     "to_candidate",
-    "work_units",
 ]
-
-
-def work_units(params: Mapping[str, object]) -> float:
-    """Return steps × megapixels × images, with the second pass of hires fix.
-
-    Of an upscale the area that it makes of one megapixel: its picture may not be there yet.
-    """
-
-    def number(name: str, default: float) -> float:
-        value = params.get(name, default)
-        return float(value) if isinstance(value, int | float) else default
-
-    if params.get("kind") == Kind.UPSCALE:
-        return max(number("upscale_by", DEFAULT_FACTOR) ** 2, 0.01)
-    megapixels = number("width", 512) * number("height", 512) / 1e6
-    steps = number("steps", 20)
-    images = number("batch_size", 1) * number("n_iter", 1)
-    units = steps * megapixels
-    if params.get("enable_hr"):
-        scale = number("hr_scale", 2)
-        second = number("hr_second_pass_steps", 0) or steps
-        units += second * megapixels * scale * scale
-    return max(units * images, 0.01)
 
 
 def to_candidate(

@@ -2,9 +2,20 @@
 
 from django.db import connection, models
 
+from jobs.choices import Kind
+from jobs.models import Job
 from mobilesd.sealed import seal, unseal
 
-__all__ = ["PASSWORD", "Health", "Interrupt", "Inventory", "Server", "Timing", "hold_servers"]
+__all__ = [
+    "PASSWORD",
+    "ExpectedStart",
+    "Health",
+    "Interrupt",
+    "Inventory",
+    "Server",
+    "Timing",
+    "hold_servers",
+]
 
 PASSWORD = "server-password"  # what servers' passwords are sealed as
 
@@ -132,25 +143,35 @@ class Inventory(models.Model):
 
 
 class Timing(models.Model):
-    """Learned speed of one server with one checkpoint, as moving averages.
+    """Learned speed of one server with one checkpoint and kind of jobs, as moving averages.
 
-    `unit_seconds` is the time of one step on one megapixel.
+    `unit_seconds` is the time of one step on one megapixel. Loads belong to no kind (""); speeds
+    without one were learned by a version that did not tell kinds apart.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="timings")
     checkpoint = models.CharField(max_length=500, blank=True)
+    kind = models.CharField(max_length=16, choices=Kind.choices, blank=True, default="")
     runs = models.PositiveIntegerField(default=0)
     unit_seconds = models.FloatField(default=0)
     loads = models.PositiveIntegerField(default=0)
     load_seconds = models.FloatField(default=0)
-    # How far the forecasts were off, as a moving average of |forecast - real| / real.
-    forecasts = models.PositiveIntegerField(default=0)
-    forecast_error = models.FloatField(default=0)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["server", "checkpoint"], name="timing_once"),
+            models.UniqueConstraint(fields=["server", "checkpoint", "kind"], name="timing_once"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.server_id} {self.checkpoint}"
+        return f"{self.server_id} {self.checkpoint} {self.kind}".rstrip()
+
+
+class ExpectedStart(models.Model):
+    """When a job was first expected to start: to be compared with when it did."""
+
+    job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="+")
+    at = models.DateTimeField()
+    told_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.job_id} at {self.at}"

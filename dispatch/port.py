@@ -1,7 +1,7 @@
 """What the jobs app may ask of this one (jobs/ports.py)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +9,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from dispatch import candidates, plan, services
+from dispatch import forecast as forecasts
 from dispatch.address import host_and_port
 from dispatch.dispatchers.registry import dispatcher_class
-from dispatch.finish import queue_finish
 from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
 from dispatch.lanes import memory
@@ -19,7 +19,7 @@ from dispatch.models import Server
 from jobs.choices import Kind, Status
 from jobs.models import Job, JobProgress
 from jobs.params.loras import loras_of
-from jobs.ports import Button, Forecast, Plan, Reason
+from jobs.ports import Button, Forecast, Plan, QueueForecast, Reason
 from mobilesd.storage import has_room
 from models_catalog.resolve import has_lora, model_key
 
@@ -114,11 +114,8 @@ class DispatchServers:
     def plan(self) -> Plan | None:
         return plan.plan()
 
-    def fits(self) -> tuple[datetime, int] | None:
-        return plan.fits()
-
-    def queue_finish(self) -> datetime | None:
-        return queue_finish()
+    def queue_forecast(self) -> QueueForecast:
+        return forecasts.queue()
 
 
 def _upscaler_warnings(name: str, app_type: str, alias: str) -> list[str]:
@@ -144,7 +141,7 @@ def forecast(jobs: Sequence[Job]) -> Mapping[UUID, Forecast]:
     now = timezone.now()
     found: dict[UUID, Forecast] = {}
     if any(job.status == Status.PENDING for job in jobs):
-        starts = plan.starts()
+        starts = forecasts.starts()
         found = {job.pk: Forecast(start=starts[job.pk]) for job in jobs if job.pk in starts}
     running = [job.pk for job in jobs if job.status == Status.PROCESSING]
     if not running:

@@ -3,7 +3,7 @@
 The reason shown to people and the decision come from the same `hindrance`, so they can't differ.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
@@ -17,6 +17,7 @@ __all__ = [
     "PATIENCE_LOADS",
     "Candidate",
     "Choice",
+    "Facts",
     "ServerState",
     "choose",
     "hindrance",
@@ -133,6 +134,36 @@ class Choice:
 
     candidate: Candidate | None = None
     left_to: Mapping[UUID, str] = field(default_factory=dict)
+
+
+class Facts:
+    """What a choice asks of jobs and servers.
+
+    Whoever makes thousands of choices of the same ones keeps the answers (dispatch.simulation).
+    """
+
+    def turn(self, job: Candidate) -> float:
+        return job.turn
+
+    def able(self, job: Candidate, server: ServerState, others: Sequence[ServerState] = ()) -> bool:
+        return hindrance(job, server, others) is None
+
+    def has_loaded(self, job: Candidate, server: ServerState) -> bool:
+        return server.has_loaded(job.checkpoint)
+
+    def free_in(self, server: ServerState) -> float:
+        return server.free_in
+
+    def holders(self, job: Candidate, servers: Sequence[ServerState]) -> Iterable[ServerState]:
+        """Return those that have a job's checkpoint loaded, could do it, and may begin."""
+        return (
+            each
+            for each in servers
+            if each.has_lane and self.able(job, each, servers) and self.has_loaded(job, each)
+        )
+
+
+_PLAIN = Facts()
 
 
 def _held_back(job: Candidate) -> Reason | None:
@@ -310,23 +341,24 @@ def _loras_missing(
 
 
 def _better_elsewhere(
-    job: Candidate, server: ServerState, others: Sequence[ServerState], left_to: Mapping[UUID, str]
+    job: Candidate,
+    server: ServerState,
+    others: Sequence[ServerState],
+    left_to: Mapping[UUID, str],
+    facts: Facts,
 ) -> ServerState | None:
     """Return the server that has the model loaded and begins before a load here would end.
 
     Jobs that are left to a server queue up there, each for RUN_SECONDS: else an idle server
     would leave a whole queue to it.
     """
-    if server.has_loaded(job.checkpoint):
+    if facts.has_loaded(job, server):
         return None
     left = list(left_to.values())
     waits = {
-        (other.free_in + RUN_SECONDS * left.count(other.alias), other.alias): other
-        for other in others
+        (facts.free_in(other) + RUN_SECONDS * left.count(other.alias), other.alias): other
+        for other in facts.holders(job, [server, *others])
         if other.alias != server.alias
-        and other.has_lane
-        and hindrance(job, other, [server, *others]) is None
-        and other.has_loaded(job.checkpoint)
     }
     soonest = min(waits, default=None)
     return waits[soonest] if soonest and soonest[0] < server.load_seconds else None
@@ -339,6 +371,7 @@ def choose(
     *,
     later: float = 0.0,
     at_most: float = inf,
+    facts: Facts = _PLAIN,
 ) -> Choice:
     """Choose the next job of a server.
 
@@ -349,19 +382,24 @@ def choose(
     nobody has waited longer than this since the last model load.
     """
     patience = PATIENCE_LOADS * server.load_seconds
-    able = [job for job in candidates if hindrance(job, server, others) is None]
+    able = [job for job in candidates if facts.able(job, server, others)]
     standings = _standings(able, later)
+
+    def level(job: Candidate) -> tuple[int, int]:
+        return job.rank[0], standings[job.id]
+
+    def order(job: Candidate) -> tuple[tuple[int, int], float, int, int, UUID]:
+        _, priority, position, _ = job.rank
+        return level(job), facts.turn(job), priority, position, job.id
+
     left_to: dict[UUID, str] = {}
     first: Candidate | None = None
     tops: dict[str, int] = {}
-    for job in sorted(able, key=lambda job: (job.rank[0], standings[job.id], *_turn_first(job))):
-        if first is not None and (job.rank[0], standings[job.id]) != (
-            first.rank[0],
-            standings[first.id],
-        ):
+    for job in sorted(able, key=order):
+        if first is not None and level(job) != level(first):
             break
         impatient = min(job.waited + later, at_most) > patience
-        if not impatient and (other := _better_elsewhere(job, server, others, left_to)):
+        if not impatient and (other := _better_elsewhere(job, server, others, left_to, facts)):
             left_to[job.id] = other.alias
             continue
         if tops.setdefault(job.owner, job.rank[1]) != job.rank[1]:
@@ -369,14 +407,9 @@ def choose(
         first = first or job
         if impatient:
             break
-        if server.has_loaded(job.checkpoint):
+        if facts.has_loaded(job, server):
             return Choice(job, left_to)
     return Choice(first, left_to)
-
-
-def _turn_first(job: Candidate) -> tuple[float, int, int, UUID]:
-    _, priority, position, _ = job.rank
-    return job.turn, priority, position, job.id
 
 
 def _standings(jobs: Sequence[Candidate], later: float) -> dict[UUID, int]:
@@ -479,7 +512,7 @@ def _what_for(job: Candidate, able: Sequence[ServerState]) -> str:
     """Return in words which of the servers that could do it a job waits for, and why."""
     free = [server for server in able if not server.busy and not server.sees_off]
     if free:
-        better = [_better_elsewhere(job, server, able, {}) for server in free]
+        better = [_better_elsewhere(job, server, able, {}, _PLAIN) for server in free]
         if better[0] is not None and all(better) and job.waited <= _patience(free):
             return (
                 f"It is left to {better[0].alias}, which has the checkpoint loaded"

@@ -1,26 +1,39 @@
-"""Playing the queue forward: pure, with the scheduler itself or first come, first served."""
+"""Playing the queue forward: pure, with the scheduler itself or first come, first served.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+A page waits for this, with hundreds of jobs and dozens of servers. So what nothing that is played
+can change is asked once (`_Known`), and jobs that are the same to every server stand in one line,
+of which a choice sees the first ones.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
 from math import inf
 from uuid import UUID
 
-from dispatch.scheduling import Candidate, ServerState, choose, hindrance
+from dispatch.scheduling import Candidate, Facts, ServerState, choose, hindrance
 
-__all__ = ["Course", "Machine", "Step", "Work", "fifo", "play", "policy"]
+__all__ = ["Course", "Machine", "Step", "Stop", "Work", "fifo", "play", "policy"]
 
-# As many as a lane looks at for one choice, about (dispatch.heads).
-_WINDOW = 40
-_SAME_MODEL = 10
+# Of jobs that are alike, so many are looked at for one choice: more are never left to others.
+_ALIKE = 12
 
 
 @dataclass(frozen=True)
 class Work:
-    """A job and its size, in steps on a megapixel; it is there from `at` on (seconds)."""
+    """A job and its size, in steps on a megapixel.
+
+    It is there from `at` on, and after the jobs `after` have ended; not any more from `until` on
+    (seconds). `kind` is what it makes: the speeds of kinds have nothing in common.
+    """
 
     job: Candidate
     units: float
     at: float = 0.0
+    kind: str = ""
+    after: frozenset[UUID] = frozenset()
+    until: float = inf
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,8 @@ class Machine:
     """A server and what is known of its speed, by checkpoint as it lists them.
 
     `free_at`, `opens` and `closes` are seconds from now; `loaded_for` since when its checkpoint
-    is loaded. Nothing starts on it from `closes` on.
+    is loaded. Nothing starts on it from `closes` on, until the next of the windows `later`.
+    `kind_seconds` are the unit seconds of a kind of work, by kind and checkpoint.
     """
 
     state: ServerState
@@ -38,17 +52,19 @@ class Machine:
     opens: float = 0.0
     closes: float = inf
     loaded_for: float = inf
+    later: tuple[tuple[float, float], ...] = ()
+    kind_seconds: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def name_of(self, checkpoint: str, loaded: str) -> str:
         """Return the checkpoint that a job runs with here, as the server lists it."""
         known = self.state.index.find(checkpoint) if checkpoint else None
         return known.name if known is not None else checkpoint or loaded
 
-    def seconds(self, name: str, units: float) -> float:
+    def seconds(self, name: str, units: float, kind: str = "") -> float:
         """Return how long a job of this size takes; like the others here if it never ran one."""
         known = self.unit_seconds
-        speed = known.get(name) or (sum(known.values()) / len(known) if known else 0.0)
-        return units * speed
+        speed = self.kind_seconds.get((kind, name)) or known.get(name)
+        return units * (speed or (sum(known.values()) / len(known) if known else 0.0))
 
     def load(self, name: str) -> float:
         """Return how long loading a checkpoint takes."""
@@ -69,10 +85,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Course:
-    """What became of a queue that was played forward; `left` found no server."""
+    """What became of a queue that was played forward.
+
+    `left` found no server, or came too late; `unplayed` were not reached in the time there was.
+    """
 
     steps: Sequence[Step] = ()
     left: int = 0
+    unplayed: int = 0
 
     @property
     def loads(self) -> int:
@@ -84,8 +104,9 @@ class Course:
         return max((step.end for step in self.steps), default=0.0)
 
 
+Stop = Callable[[], bool]
 Pick = Callable[
-    [ServerState, Sequence[Candidate], Sequence[ServerState], float, float], UUID | None
+    [ServerState, Sequence[Candidate], Sequence[ServerState], float, float, Facts], UUID | None
 ]
 
 
@@ -95,9 +116,10 @@ def policy(
     others: Sequence[ServerState],
     later: float,
     at_most: float,
+    facts: Facts,
 ) -> UUID | None:
     """Choose as a lane does."""
-    chosen = choose(server, jobs, others, later=later, at_most=at_most).candidate
+    chosen = choose(server, jobs, others, later=later, at_most=at_most, facts=facts).candidate
     return chosen.id if chosen else None
 
 
@@ -107,111 +129,273 @@ def fifo(
     others: Sequence[ServerState],
     later: float,
     at_most: float,
+    facts: Facts,
 ) -> UUID | None:
     """Choose the first job that this server can do."""
-    for job in sorted(jobs, key=lambda job: job.rank):
-        if hindrance(job, server) is None:
-            return job.id
-    return None
+    able = (job for job in jobs if facts.able(job, server, others))
+    first = min(able, key=lambda job: job.rank, default=None)
+    return first.id if first else None
+
+
+# What jobs must share so that every server treats them the same.
+_Line = tuple[str, str, str, frozenset[str], tuple[str, ...], bool, str, str, str]
+
+
+def _line_of(job: Candidate) -> _Line:
+    held = job.held_back is not None
+    return (
+        *(job.app_type, job.checkpoint, job.target, job.avoid, job.loras),
+        *(held, job.held, job.closed, job.not_due),
+    )
+
+
+class _Known(Facts):
+    """The answers that a played queue gives again and again."""
+
+    def __init__(self, states: dict[str, ServerState], works: Iterable[Work]) -> None:
+        self.states = states
+        self.lines = {work.job.id: _line_of(work.job) for work in works}
+        jobs = {self.lines[work.job.id]: work.job for work in works}
+        every = tuple(states.values())
+        # Which of them a server can do changes with nothing that is played.
+        self.able_lines = {
+            alias: {line for line, job in jobs.items() if hindrance(job, state, every) is None}
+            for alias, state in states.items()
+        }
+        self.now = 0.0
+        self.free: dict[str, float] = {}
+        self.turns: dict[tuple[int, str], float] = {}
+        self.gone: set[str] = set()
+        self._loaded: dict[str, dict[str, bool]] = {alias: {} for alias in states}
+        self._holders: dict[_Line, list[ServerState]] = {}
+
+    def turn(self, job: Candidate) -> float:
+        return self.turns.get((job.rank[0], job.owner), job.turn)
+
+    def able(self, job: Candidate, server: ServerState, others: Sequence[ServerState] = ()) -> bool:
+        return self.lines[job.id] in self.able_lines[server.alias]
+
+    def has_loaded(self, job: Candidate, server: ServerState) -> bool:
+        known = self._loaded[server.alias]
+        if job.checkpoint not in known:
+            known[job.checkpoint] = server.has_loaded(job.checkpoint)
+        return known[job.checkpoint]
+
+    def free_in(self, server: ServerState) -> float:
+        return max(0.0, self.free[server.alias] - self.now)
+
+    def holders(self, job: Candidate, servers: Sequence[ServerState]) -> Iterable[ServerState]:
+        line = self.lines[job.id]
+        if line not in self._holders:
+            states = (state for alias, state in self.states.items() if alias not in self.gone)
+            self._holders[line] = list(super().holders(job, tuple(states)))
+        return self._holders[line]
+
+    def load(self, alias: str, name: str) -> None:
+        self.states[alias] = replace(self.states[alias], loaded=name)
+        self._loaded[alias] = {}
+        self._holders = {}
+
+    def leave(self, alias: str) -> None:
+        self.gone.add(alias)
+        self._holders = {}
+
+
+_Owners = dict[str, dict[_Line, list[tuple[int, UUID, Work]]]]
+
+
+class _Waiting:
+    """The jobs of a played queue that are there and not begun, and those that are yet to come."""
+
+    def __init__(self, works: Sequence[Work], known: _Known) -> None:
+        self._known = known
+        self._classes: dict[int, dict[int, _Owners]] = {}
+        self.left = len(works)
+        self._in_line: dict[_Line, int] = {}
+        self._coming: list[tuple[float, int, UUID, Work]] = []
+        self._needs: dict[UUID, set[UUID]] = {}
+        self._needed_by: dict[UUID, list[Work]] = {}
+        self._at: dict[UUID, float] = {}
+        for work in works:
+            line = known.lines[work.job.id]
+            self._in_line[line] = self._in_line.get(line, 0) + 1
+            if work.after:
+                self._needs[work.job.id] = set(work.after)
+                for parent in work.after:
+                    self._needed_by.setdefault(parent, []).append(work)
+            else:
+                self._coming.append(self._entry(work, work.at))
+        heapify(self._coming)
+        self.release(0.0)
+
+    def _entry(self, work: Work, at: float) -> tuple[float, int, UUID, Work]:
+        self._at[work.job.id] = at
+        return at, work.job.rank[2], work.job.id, work
+
+    def release(self, now: float) -> None:
+        """Let those stand in line that are there by now."""
+        while self._coming and self._coming[0][0] <= now:
+            work = heappop(self._coming)[3]
+            job = work.job
+            owners = self._classes.setdefault(job.rank[0], {}).setdefault(job.rank[1], {})
+            lines = owners.setdefault(job.owner, {})
+            insort(
+                lines.setdefault(self._known.lines[job.id], []),
+                (job.rank[2], job.id, work),
+                key=lambda one: one[:2],
+            )
+
+    def next_arrival(self) -> float | None:
+        return self._coming[0][0] if self._coming else None
+
+    def since(self, work: Work) -> float:
+        """Return from when on it could have begun."""
+        return self._at[work.job.id]
+
+    def any_for(self, alias: str) -> bool:
+        """Tell whether a server may still be needed."""
+        return any(self._in_line.get(line) for line in self._known.able_lines[alias])
+
+    def near(self, alias: str, now: float) -> Iterator[list[Work]]:
+        """Yield what a lane would see, each time with one more class.
+
+        All priorities of a class at once: who waited long counts as more urgent.
+        """
+        able = self._known.able_lines[alias]
+        seen: list[Work] = []
+        for lane_class in sorted(self._classes):
+            before = len(seen)
+            for owners in self._classes[lane_class].values():
+                for lines in owners.values():
+                    for line, entries in lines.items():
+                        if entries and line in able:
+                            seen += self._first(line, entries, now)
+            if len(seen) > before:
+                yield seen
+
+    def _first(
+        self, line: _Line, entries: list[tuple[int, UUID, Work]], now: float
+    ) -> Iterator[Work]:
+        while late := [entry for entry in entries[:_ALIKE] if entry[2].until <= now]:
+            for entry in late:  # its deadline has passed: it fails, and so do those that need it
+                entries.remove(entry)
+                self._in_line[line] -= 1
+        return (entry[2] for entry in entries[:_ALIKE])
+
+    def begin(self, work: Work, end: float) -> None:
+        """Take a job out; those that wait for it may begin when it ends."""
+        job = work.job
+        line = self._known.lines[job.id]
+        entries = self._classes[job.rank[0]][job.rank[1]][job.owner][line]
+        entries.remove((job.rank[2], job.id, work))
+        self._in_line[line] -= 1
+        self.left -= 1
+        for child in self._needed_by.get(job.id, ()):
+            needs = self._needs[child.job.id]
+            needs.discard(job.id)
+            self._at[child.job.id] = max(self._at.get(child.job.id, child.at), end)
+            if not needs:
+                heappush(self._coming, self._entry(child, self._at[child.job.id]))
 
 
 class _Player:
     def __init__(self, machines: Sequence[Machine], works: Iterable[Work], pick: Pick) -> None:
         self.machines = {machine.state.alias: machine for machine in machines}
-        self.states = {alias: machine.state for alias, machine in self.machines.items()}
-        self.free = {a: max(m.free_at, m.opens) for a, m in self.machines.items()}
+        rows = list(works)
+        self.known = _Known({alias: m.state for alias, m in self.machines.items()}, rows)
+        self.waiting = _Waiting(rows, self.known)
+        self.free = self.known.free
+        self.free.update({a: max(m.free_at, m.opens) for a, m in self.machines.items()})
+        self.closes = {alias: machine.closes for alias, machine in self.machines.items()}
+        self.later = {alias: list(machine.later) for alias, machine in self.machines.items()}
         self.loaded_at = {alias: -m.loaded_for for alias, m in self.machines.items()}
-        self.works = sorted(works, key=lambda work: work.job.order)
-        # Which of them a server can do changes with nothing that is played.
-        self.able = {
-            (alias, work.job.id)
-            for work in self.works
-            for alias, state in self.states.items()
-            if hindrance(work.job, state) is None
-        }
-        self.turns: dict[str, float] = {}
-        self.several = len({work.job.owner for work in self.works}) > 1
+        self.idle: set[str] = set()
         self.pick = pick
         self.steps: list[Step] = []
 
-    def play(self) -> Course:
-        idle: set[str] = set()
-        while self.works and len(idle) < len(self.free):
-            alias = min((a for a in self.free if a not in idle), key=lambda a: (self.free[a], a))
-            now = self.free[alias]
-            if now >= self.machines[alias].closes:
-                idle.add(alias)
-                continue
-            work = self._choose(alias, now)
-            if work is None:
-                self._wait(alias, now, idle)
-                continue
-            self._run(alias, work, now)
-            idle = {a for a in idle if self.free[a] >= self.machines[a].closes}
-        return Course(self.steps, len(self.works))
+    def play(self, stop: Stop) -> Course:
+        waiting, gone = self.waiting, self.known.gone
+        while waiting.left and len(self.idle) + len(gone) < len(self.free):
+            if stop():
+                return Course(self.steps, 0, waiting.left)
+            present = (a for a in self.free if a not in self.idle and a not in gone)
+            alias = min(present, key=lambda a: (self.free[a], a))
+            self.known.now = now = self.free[alias]
+            waiting.release(now)
+            if now >= self.closes[alias]:
+                self._close(alias)
+            elif not waiting.any_for(alias):
+                self._leave(alias)
+            elif (work := self._choose(alias, now)) is not None:
+                self._run(alias, work, now)
+            else:
+                self._wait(alias, now)
+        return Course(self.steps, waiting.left)
+
+    def _close(self, alias: str) -> None:
+        if self.later[alias]:
+            opens, self.closes[alias] = self.later[alias].pop(0)
+            self.free[alias] = max(self.free[alias], opens)
+        else:
+            self._leave(alias)
+
+    def _leave(self, alias: str) -> None:
+        self.known.leave(alias)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Let servers look again that found nothing, and knew of nothing to come."""
+        for alias in self.idle:
+            self.free[alias] = max(self.free[alias], self.known.now)
+        self.idle.clear()
 
     def _choose(self, alias: str, now: float) -> Work | None:
-        near = self._near(alias, now)
-        others = [
-            replace(state, free_in=max(0.0, self.free[name] - now))
-            for name, state in self.states.items()
-            if name != alias
-        ]
+        """Return the next job of a server; the others are those that hold a job's checkpoint."""
         at_most = now - self.loaded_at[alias]
-        jobs = [work.job for work in near]
-        chosen = self.pick(self.states[alias], jobs, others, now, at_most)
-        return next((work for work in near if work.job.id == chosen), None)
-
-    def _near(self, alias: str, now: float) -> list[Work]:
-        """Return the works that a lane would see now."""
-        near: list[Work] = []
-        same = 0
-        seen: dict[str, int] = {}
-        for work in self.works:
-            if work.at > now or (alias, work.job.id) not in self.able:
-                continue
-            count = seen[work.job.owner] = seen.get(work.job.owner, 0) + 1
-            if count <= _WINDOW:
-                near.append(work)
-            elif same < _SAME_MODEL and self.states[alias].has_loaded(work.job.checkpoint):
-                near.append(work)
-                same += 1
-            if not self.several and (same >= _SAME_MODEL or count > 5 * _WINDOW):
-                break
-        if not self.several:
-            return near
-        turns = self.turns
-        return [
-            replace(work, job=replace(work.job, turn=turns.get(work.job.owner, work.job.turn)))
-            for work in near
-        ]
+        for near in self.waiting.near(alias, now):
+            jobs = [work.job for work in near]
+            chosen = self.pick(self.known.states[alias], jobs, (), now, at_most, self.known)
+            if chosen is not None:
+                return next(work for work in near if work.job.id == chosen)
+        return None
 
     def _run(self, alias: str, work: Work, now: float) -> None:
-        machine, state = self.machines[alias], self.states[alias]
+        machine, state = self.machines[alias], self.known.states[alias]
         name = machine.name_of(work.job.checkpoint, state.loaded)
-        loads = not state.has_loaded(work.job.checkpoint)
-        end = now + (machine.load(name) if loads else 0.0) + machine.seconds(name, work.units)
+        loads = not self.known.has_loaded(work.job, state)
+        end = now + (machine.load(name) if loads else 0.0)
+        end += machine.seconds(name, work.units, work.kind)
         if loads:
-            self.states[alias] = replace(state, loaded=name)
+            self.known.load(alias, name)
             self.loaded_at[alias] = now
-        waited = now - work.at
+        waited = now - self.waiting.since(work)
         self.steps.append(Step(work.job.id, alias, now, end, loads, waited))
         # Turns are compared only: any number that rises, above all those of the past.
-        self.turns[work.job.owner] = 1e12 + len(self.steps)
-        self.works = [other for other in self.works if other.job.id != work.job.id]
+        self.known.turns[work.job.rank[0], work.job.owner] = 1e12 + len(self.steps)
+        self.waiting.begin(work, end)
         self.free[alias] = end
+        self._look_again()
 
-    def _wait(self, alias: str, now: float, idle: set[str]) -> None:
+    def _wait(self, alias: str, now: float) -> None:
         """Let a server that finds nothing look again when something has changed."""
-        coming = [work.at for work in self.works if work.at > now]
         busy = [free for name, free in self.free.items() if name != alias and free > now]
-        then = min([*coming, *busy], default=None)
+        coming = self.waiting.next_arrival()
+        then = min([*busy, *([] if coming is None else [coming])], default=None)
         if then is None:
-            idle.add(alias)
+            self.idle.add(alias)
         else:
             self.free[alias] = then
 
 
-def play(machines: Sequence[Machine], works: Iterable[Work], pick: Pick = policy) -> Course:
-    """Play a queue forward until it is empty or nothing fits any server."""
-    return _Player(machines, works, pick).play()
+def _never() -> bool:
+    return False
+
+
+def play(
+    machines: Sequence[Machine],
+    works: Iterable[Work],
+    pick: Pick = policy,
+    stop: Stop = _never,
+) -> Course:
+    """Play a queue forward until it is empty, nothing fits any server, or `stop` says so."""
+    return _Player(machines, works, pick).play(stop)

@@ -3,15 +3,16 @@
 from datetime import timedelta
 from random import uniform
 
-from django.db.models import F
+from django.db.models import Avg, F
 from django.utils import timezone
 
 from dispatch.models import Health, Server, Timing
+from dispatch.scheduling import DEFAULT_LOAD_SECONDS
 from jobs import events
 
 __all__ = [
     "ASIDE_AFTER",
-    "learn_forecast",
+    "expected_seconds",
     "learn_load",
     "learn_run",
     "note_failure",
@@ -108,25 +109,47 @@ def note_failure(server_id: int) -> bool:
     return True
 
 
-def learn_run(server_id: int, checkpoint: str, unit_seconds: float) -> None:
-    """Take a run's speed into the average of this server and checkpoint."""
-    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint)
-    old = row.unit_seconds
-    new = unit_seconds if not row.runs else old + _WEIGHT * (unit_seconds - old)
+def learn_run(
+    server_id: int, checkpoint: str, kind: str, unit_seconds: float, before: float = 0.0
+) -> None:
+    """Take a run's speed into the average of this server, checkpoint and kind.
+
+    `before` passed until the first step, per unit as well. It belongs to the run as a rule; but a
+    server may load late what it said that it had, and then one run would spoil the average.
+    """
+    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint, kind=kind)
+    old, both = row.unit_seconds, unit_seconds + before
+    loaded = abs(unit_seconds - old) < abs(both - old) if row.runs else before > unit_seconds / 2
+    new = _averaged(old, row.runs, unit_seconds if loaded else both)
     Timing.objects.filter(pk=row.pk).update(runs=F("runs") + 1, unit_seconds=new)
-
-
-def learn_forecast(server_id: int, checkpoint: str, forecast: float, real: float) -> None:
-    """Take how far a forecast was off into the average of this server and checkpoint."""
-    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint)
-    error, old = abs(forecast - real) / max(real, 0.001), row.forecast_error
-    new = error if not row.forecasts else old + _WEIGHT * (error - old)
-    Timing.objects.filter(pk=row.pk).update(forecasts=F("forecasts") + 1, forecast_error=new)
 
 
 def learn_load(server_id: int, checkpoint: str, seconds: float) -> None:
     """Take the duration of a model load into the average of this server and checkpoint."""
-    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint)
-    old = row.load_seconds
-    new = seconds if not row.loads else old + _WEIGHT * (seconds - old)
+    row, _ = Timing.objects.get_or_create(server_id=server_id, checkpoint=checkpoint, kind="")
+    new = _averaged(row.load_seconds, row.loads, seconds)
     Timing.objects.filter(pk=row.pk).update(loads=F("loads") + 1, load_seconds=new)
+
+
+def _averaged(old: float, count: int, new: float) -> float:
+    """Return the average with one more value: of the first few all count the same."""
+    return old + max(_WEIGHT, 1 / (count + 1)) * (new - old)
+
+
+def expected_seconds(
+    server_id: int, checkpoint: str, kind: str, units: float, *, loads: bool
+) -> float | None:
+    """Return how long a run should take; None where nothing like it has run."""
+    rows = {row.kind: row for row in Timing.objects.filter(server=server_id, checkpoint=checkpoint)}
+    known = [row for row in (rows.get(kind), rows.get("")) if row is not None and row.runs]
+    if not known:
+        return None
+    return known[0].unit_seconds * units + (_load_seconds(server_id, rows.get("")) if loads else 0)
+
+
+def _load_seconds(server_id: int, known: Timing | None) -> float:
+    if known is not None and known.loads:
+        return known.load_seconds
+    others = Timing.objects.filter(server=server_id, loads__gt=0)
+    mean: float | None = others.aggregate(mean=Avg("load_seconds"))["mean"]
+    return mean if mean is not None else DEFAULT_LOAD_SECONDS

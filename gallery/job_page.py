@@ -18,10 +18,12 @@ from gallery.facts import facts
 from gallery.models import Image
 from jobs import services
 from jobs.cards import cards
+from jobs.choices import Status
 from jobs.infotext.asked import infotext_of
 from jobs.live.replay import standing
 from jobs.models import Job
 from jobs.pages.actions import WITHIN
+from jobs.ports import ports
 from jobs.services.history import history_of
 from mobilesd.logs import lines_about
 
@@ -40,11 +42,13 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     card = cards([found])[0]
     images = list(found.images.order_by("index"))
     history = history_of(job_id, Actor.of_user(request.user))
+    waits = found.status == Status.PENDING
     context = {
         "page": "queue",
         "standing": stands,
         "card": card,
         "job": found,
+        "again": waits and ports.servers.queue_forecast().misses([found]),
         **_pictures(images),
         "parameters": facts(found.generation_params),
         "negative": found.generation_params.get("negative_prompt", ""),

@@ -101,7 +101,7 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
             job=job,
             **progress.get(job.pk, {}),
             remaining=forecasts.get(job.pk, nothing).remaining_seconds,
-            starts=forecasts.get(job.pk, nothing).start,
+            starts=_starts(reasons.get(job.pk), forecasts.get(job.pk, nothing)),
             place=places.get(job.pk),
             reason=reasons.get(job.pk),
             result=results.get(job.pk),
@@ -117,6 +117,10 @@ def _last_errors(pending: Sequence[Job]) -> dict[UUID, str]:
     tries = Attempt.objects.filter(job__in=[job.pk for job in pending], ended_at__isnull=False)
     rows = tries.order_by("job", "number").values_list("job", "error_message")
     return dict(rows)  # the last one of each
+
+
+def _starts(reason: Reason | None, forecast: Forecast) -> datetime | None:
+    return None if reason is not None and reason.lasts else forecast.start
 
 
 def _progress(running: Sequence[Job]) -> dict[UUID, dict[str, Any]]:

@@ -3,7 +3,7 @@
 List calls take many jobs at once, so that a page of jobs costs a fixed number of queries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
@@ -25,6 +25,7 @@ __all__ = [
     "PicturesPort",
     "Plan",
     "PlannedCourse",
+    "QueueForecast",
     "Reason",
     "Result",
     "ResultsPort",
@@ -68,6 +69,14 @@ class Button:
     target: str = ""
 
 
+_LASTING = frozenset(
+    {
+        *("paused", "held", "server_offline", "server_removed", "no_server_for_app_type"),
+        *("model_missing", "yielding", "storage_low"),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why a pending job is not running: `code` of design §5, a sentence, what would help."""
@@ -77,6 +86,14 @@ class Reason:
     action: str = ""
     buttons: Sequence[Button] = ()
 
+    @property
+    def lasts(self) -> bool:
+        """Tell whether something has to happen first of which nobody knows when.
+
+        A start that was foretold a moment before is none any more then.
+        """
+        return self.code in _LASTING
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -84,6 +101,28 @@ class Forecast:
 
     start: datetime | None = None
     remaining_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class QueueForecast:
+    """What is expected of the queue as a whole, as of `at`; None: it is being worked out.
+
+    `finish` is when the last job should end that can be told of, `not_counted` how many can't be.
+    `error` is how far recent forecasts of a job's duration were off, as a part of it (median).
+    `fits` jobs should start before the first window `closes`; `fits_at_least`: or more.
+    """
+
+    at: datetime | None = None
+    finish: datetime | None = None
+    not_counted: int | None = None
+    error: float | None = None
+    closes: datetime | None = None
+    fits: int = 0
+    fits_at_least: bool = False
+
+    def misses(self, jobs: Iterable["Job"]) -> bool:
+        """Tell whether it does not know yet what one of these jobs has become."""
+        return self.at is None or any(job.updated_at > self.at for job in jobs)
 
 
 @dataclass(frozen=True)
@@ -97,11 +136,17 @@ class PlannedCourse:
 
 @dataclass(frozen=True)
 class Plan:
-    """The queue as it is ordered, and grouped by checkpoint in the order `order`."""
+    """The queue as it is ordered, and grouped by checkpoint in the order `order`.
+
+    Counted as if what `assumes` names had happened. `jobs` were looked at, `behind` more wait.
+    """
 
     as_ordered: PlannedCourse
     grouped: PlannedCourse
     order: Sequence[UUID]
+    assumes: Sequence[str] = ()
+    jobs: int = 0
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -182,11 +227,8 @@ class ServersPort(Protocol):
     def plan(self) -> Plan | None:
         """Return what grouping the queue by checkpoint would save; None if that can't be said."""
 
-    def fits(self) -> tuple[datetime, int] | None:
-        """Return when the first window closes, and how many waiting jobs should start before."""
-
-    def queue_finish(self) -> datetime | None:
-        """Return when the last job of the queue should end; None if that can't be said."""
+    def queue_forecast(self) -> QueueForecast:
+        """Return what is expected of the queue as a whole, as of a moment ago, without waiting."""
 
 
 class ForecastPort(Protocol):

@@ -132,6 +132,9 @@ SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
 ACCESS_LOG_DAYS = env.integer("MOBILESD_ACCESS_LOG_DAYS", 30, 1, 3650)
 ACCESS_LOG_WRITER = True  # the tests write it themselves, in their own transactions
 
+# --- Forecasts ----------------------------------------------------------------------------
+FORECAST_THREAD = True  # the tests play the queue in their own transactions
+
 # --- Background work ----------------------------------------------------------------------
 LANES = env.integer("MOBILESD_LANES", 2, 1, 64)
 LANE_SECONDS = env.number("MOBILESD_LANE_SECONDS", 300, 0.5, 86_400)

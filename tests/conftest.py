@@ -20,6 +20,7 @@ def pytest_configure() -> None:
     # Wherever the tests run: the processes that they start find it in their environment.
     django_settings.TIME_ZONE = os.environ["TZ"] = "UTC"
     time.tzset()
+    django_settings.FORECAST_THREAD = False
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +47,12 @@ def data_dir(settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for made in (folder, settings.RUN_DIR, settings.STATIC_ROOT):
         made.mkdir(exist_ok=True)
     monkeypatch.setenv("MOBILESD_DATA_DIR", str(folder))
-    from apikeys.access_log import access_log  # its models can't be loaded before Django is
+    from apikeys.access_log import access_log  # their models can't be loaded before Django is
+    from dispatch import forecast, plan
 
     cache.clear()
     caches["ratelimit"].clear()
     access_log.discard()
+    forecast.forget()
+    plan.forget()
     return folder

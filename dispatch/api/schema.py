@@ -14,6 +14,7 @@ from mobilesd.schema.shapes import (
     flag,
     listed,
     nullable,
+    number,
     obj,
     ref,
     text,
@@ -53,6 +54,7 @@ _EXAMPLE_V2: dict[str, Any] = {
     "busy": False,
     "queue_length": 0,
     "loaded_checkpoint": "sd_xl_base_1.0.safetensors",
+    "forecast_error": 0.12,
     "gpu": {"total_mb": 24564, "free_mb": 21870},
     "wake_mac": "a4:bb:6d:12:34:56",
     "wake_seconds": 180,
@@ -114,6 +116,13 @@ COMPONENTS: dict[str, Shape] = {
             "busy": flag("Whether it makes a job of ours now."),
             "queue_length": whole("Jobs that wait for it, or for any server of its kind.", 0),
             "loaded_checkpoint": nullable(text("The model that it has loaded.")),
+            "forecast_error": nullable(
+                number(
+                    "How far off the expected durations of its newest jobs were: the median, as a"
+                    " part of the real one. Null: too few have run.",
+                    0,
+                )
+            ),
             "gpu": nullable(
                 obj(
                     {"total_mb": whole("Its memory.", 0), "free_mb": nullable(whole(low=0))},

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 
+from dispatch.accuracy import errors_of
 from dispatch.address import host_and_port
 from dispatch.models import Server
 from jobs.hours import opening_of, zone_of
@@ -34,6 +35,7 @@ def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
     `queue_length` counts the pending jobs that name the server or would be taken by it.
     """
     now = timezone.now()
+    errors = errors_of(server.alias for server in servers)
     busy = set(Attempt.objects.open().values_list("server_alias", flat=True))
     named: Counter[str] = Counter()
     free: Counter[str] = Counter()
@@ -54,6 +56,7 @@ def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
             "busy": server.alias in busy,
             "queue_length": named[server.alias] + free[server.app_type],
             "loaded_checkpoint": server.loaded_checkpoint or None,
+            "forecast_error": _rounded(errors.get(server.alias)),
             "gpu": _gpu(server),
             "wake_mac": server.wake_mac or None,
             "wake_seconds": server.wake_seconds,
@@ -71,6 +74,10 @@ def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
         }
         for server in servers
     ]
+
+
+def _rounded(error: float | None) -> float | None:
+    return None if error is None else round(error, 3)
 
 
 def _gpu(server: Server) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from dispatch import standing
 from dispatch.candidates import candidate_levels, may_start, server_states
 from dispatch.dispatchers.base import BackendError, Dispatcher, ErrorClass, Order, Request
 from dispatch.dispatchers.registry import dispatcher_for
@@ -17,7 +18,7 @@ from dispatch.lanes.memory import relieved
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.run import Run
 from dispatch.lease import Lease
-from dispatch.models import Server, Timing
+from dispatch.models import Server
 from dispatch.scheduling import Candidate, ServerState, choose
 from jobs import transitions
 from jobs.inputs import OutputMissing, restore, with_outputs
@@ -172,7 +173,6 @@ class Claimer:
         loaded = (behind.checkpoint if behind else "") or server.loaded_checkpoint
         name = run.checkpoint or loaded
         run.loads_model = bool(run.checkpoint) and run.checkpoint != loaded
-        learned = Timing.objects.filter(server=server, checkpoint=name, runs__gt=0).first()
-        if learned is not None:
-            load = learned.load_seconds if run.loads_model else 0.0
-            run.expected_seconds = learned.unit_seconds * run.units + load
+        run.expected_seconds = standing.expected_seconds(
+            server.pk, name, run.job.kind, run.units, loads=run.loads_model
+        )

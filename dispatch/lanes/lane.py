@@ -313,16 +313,18 @@ class Lane:
                 return
             name = answer.checkpoint
             sampling = run.sampling_since or run.active_since
-            if run.expected_seconds is not None:
-                real = now - run.active_since
-                standing.learn_forecast(self._lease.server_id, name, run.expected_seconds, real)
             # The load is what passes between begin and first step; a plain run has none.
+            before = sampling - run.active_since
             if run.loads_model and run.sampling_since is not None:
-                standing.learn_load(self._lease.server_id, name, sampling - run.active_since)
-                standing.learn_run(self._lease.server_id, name, (now - sampling) / run.units)
-            else:
-                seconds = now - run.active_since
-                standing.learn_run(self._lease.server_id, name, seconds / run.units)
+                standing.learn_load(self._lease.server_id, name, before)
+                before = 0.0
+            standing.learn_run(
+                self._lease.server_id,
+                name,
+                run.job.kind,
+                (now - sampling) / run.units,
+                before / run.units,
+            )
 
     def _drop(self, run: Run) -> None:
         self._runs.remove(run)

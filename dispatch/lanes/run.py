@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from dispatch.candidates import work_units
 from dispatch.dispatchers.base import (
     Answer,
     BackendError,
@@ -25,6 +24,7 @@ from dispatch.dispatchers.base import (
     Request,
 )
 from dispatch.lanes.pace import Pace
+from dispatch.work_units import work_units
 from jobs.models import Attempt, Job
 from mobilesd.logs import bind
 
@@ -78,7 +78,7 @@ class Run:
     @property
     def units(self) -> float:
         """Return the job's size, in steps on a megapixel."""
-        return work_units(self.job.generation_params)
+        return work_units(self.job.generation_params, self.job.kind)
 
     def about(self) -> AbstractContextManager[None]:
         """Name this run in all lines that are logged inside, those of the backend calls as well."""

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from apikeys.actors import Actor
 from dispatch import services
+from dispatch.accuracy import errors_of
 from dispatch.dispatchers.registry import labels
 from dispatch.models import Health, Interrupt, Server
 from jobs.hours import OPENING_FIELDS, opening_of
@@ -55,12 +56,18 @@ def servers(request: HttpRequest) -> HttpResponse:
         .values_list("server_alias")
         .annotate(Count("pk"))
     )
+    errors = errors_of(row.alias for row in rows)
     context = {
         "page": "servers",
         "standing": stands,
         "labels": labels(),
         "servers": [
-            {"row": row, "running": running.get(row.alias, 0), **_standing_in_words(row)}
+            {
+                "row": row,
+                "running": running.get(row.alias, 0),
+                "error": errors.get(row.alias),
+                **_standing_in_words(row),
+            }
             for row in rows
         ],
     }

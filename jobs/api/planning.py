@@ -29,6 +29,8 @@ class PlanV2(ApiView):
                 "as_ordered": _course(plan.as_ordered),
                 "grouped": _course(plan.grouped),
                 "order": [str(job_id) for job_id in mine],
+                "assumes": list(plan.assumes),
+                "behind": plan.behind,
             }
         )
 

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from apikeys.actors import Actor
 from jobs.api.changes import read_dry_run
 from jobs.api.orders import kind_of
+from jobs.ports import QueueForecast
 from jobs.services import planning, queue, undo
 from mobilesd.errors import bad_field
 from mobilesd.http.times import rfc3339
@@ -114,6 +115,7 @@ def _text(name: str, value: Any) -> str:
 
 def _standing(request: Request) -> dict[str, Any]:
     stands = queue.standing(Actor.of_request(request))
+    forecast = stands.forecast
     return {
         "success": True,
         "paused": stands.settings.paused,
@@ -122,6 +124,19 @@ def _standing(request: Request) -> dict[str, Any]:
         "accept_submissions": stands.settings.accept_submissions,
         "counts": stands.counts,
         "counts_are_exact": stands.counts_are_exact,
-        "estimated_finish": rfc3339(stands.finish),
+        "estimated_finish": rfc3339(forecast.finish),
+        "not_counted": forecast.not_counted,
+        "forecast_error": None if forecast.error is None else round(forecast.error, 3),
         **planning.shown_hours(stands.settings),
+        "fits": _fits(forecast),
+    }
+
+
+def _fits(forecast: QueueForecast) -> dict[str, Any] | None:
+    if forecast.closes is None:
+        return None
+    return {
+        "until": rfc3339(forecast.closes),
+        "jobs": forecast.fits,
+        "at_least": forecast.fits_at_least,
     }

@@ -42,7 +42,7 @@ def emit_jobs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
             "depends_on": [need["job"] for need in needs.get(job.pk, ())],
             "dependencies": list(needs.get(job.pk, ())),
             **_queue(positions.get(job.pk), reasons.get(job.pk)),
-            **_progress(job, progress.get(job.pk), forecasts.get(job.pk)),
+            **_progress(job, progress.get(job.pk), forecasts.get(job.pk), reasons.get(job.pk)),
             "error": _error(job),
             "result_details": _result(job, results.get(job.pk, Result())),
         }
@@ -95,16 +95,19 @@ def _queue(place: int | None, reason: Reason | None) -> dict[str, Any]:
     return {"queue_position": place, "waiting_reason": shown}
 
 
-def _progress(job: Job, row: JobProgress | None, forecast: Forecast | None) -> dict[str, Any]:
+def _progress(
+    job: Job, row: JobProgress | None, forecast: Forecast | None, reason: Reason | None
+) -> dict[str, Any]:
     done = 1.0 if job.status == Status.COMPLETED else 0.0
     if row is not None:
         done = row.progress
     remaining = forecast.remaining_seconds if forecast is not None else None
+    begins = forecast is not None and not (reason is not None and reason.lasts)
     return {
         "progress": round(done, 4),
         "progress_text": row.text if row is not None else "",
         "estimated_time_remaining": round(remaining, 1) if remaining is not None else None,
-        "estimated_start_time": rfc3339(forecast.start) if forecast is not None else None,
+        "estimated_start_time": rfc3339(forecast.start) if forecast and begins else None,
     }
 
 

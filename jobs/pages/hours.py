@@ -24,9 +24,6 @@ from mobilesd.http.pages import go_to
 
 __all__ = ["HoursLine", "fitting", "hours", "hours_line", "opening_changes", "opening_form"]
 
-# The forecast plays so many jobs forward: where as many start in time, more may.
-_FORECAST_JOBS = 200
-
 _Fitting = tuple[datetime | None, int | None, bool]
 _NOTHING_FITS: _Fitting = (None, None, False)
 
@@ -68,8 +65,8 @@ def hours_line(switches: QueueSettings, *, waiting: bool) -> HoursLine | None:
 
 def fitting() -> _Fitting:
     """Return when the first window closes, how many jobs start before, and whether more may."""
-    found = ports.servers.fits()
-    return (*found, found[1] >= _FORECAST_JOBS) if found else _NOTHING_FITS
+    found = ports.servers.queue_forecast()
+    return (found.closes, found.fits, found.fits_at_least) if found.closes else _NOTHING_FITS
 
 
 def _over(opening: Opening, now: datetime) -> datetime | None:

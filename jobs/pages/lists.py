@@ -1,14 +1,13 @@
 """The lists of the queue page: what runs, what waits, what is done, and what went wrong."""
 
 import uuid
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from apikeys.actors import Actor
@@ -21,7 +20,7 @@ from jobs.narrowing import Wanted
 from jobs.pages.batches import running_batches
 from jobs.pages.entries import ended_entries, entries, once_a_batch
 from jobs.pages.hours import hours_line
-from jobs.ports import ports
+from jobs.ports import QueueForecast, ports
 from jobs.querysets import JobQuerySet
 from jobs.services import planning
 from mobilesd.http.paging import EXACT_TOTAL, PageRequest, paginate
@@ -33,7 +32,6 @@ WAITING_SHOWN = 30
 WAITING_STEP = 60
 WAITING_AT_MOST = 1_000
 ENDED_SHOWN = 5
-FINISH_SECONDS = 5
 DONE_SHOWN = 24
 
 # What the page calls the ten priorities.
@@ -63,6 +61,8 @@ def _active(request: HttpRequest) -> dict[str, Any]:
     running = jobs.filter(status=Status.PROCESSING).order_by("started_at", "id")
     run = cards(running[:RUNNING_SHOWN])
     switches = QueueSettings.current()
+    ends = bool(shown) and not switches.paused
+    forecast = ports.servers.queue_forecast() if ends else QueueForecast(timezone.now())
     in_list = {entry.batch.batch.pk for entry in shown if entry.batch}
     return {
         "running": run,
@@ -75,24 +75,13 @@ def _active(request: HttpRequest) -> dict[str, Any]:
         "shown_at_first": WAITING_SHOWN,
         "shown_next": min(limit + WAITING_STEP, WAITING_AT_MOST),
         "shown_at_most": WAITING_AT_MOST,
-        "finish": None if switches.paused or not shown else _finish(),
+        "forecast": forecast,
+        "again": forecast.misses([entry.card.job for entry in shown if entry.card]),
         "priorities": PRIORITIES,
         "selecting": "select" in request.GET,
         "hours": hours_line(switches, waiting=bool(shown)),
         **_pauses(switches),
     }
-
-
-def _finish() -> datetime | None:
-    """Return when the whole queue should be done, at most some seconds old.
-
-    It walks the queue, while open pages read their lists again with every event.
-    """
-    found: tuple[datetime | None] | None = cache.get("queue-page-finish")
-    if found is None:
-        found = (ports.servers.queue_finish(),)  # in a tuple: None is an answer as well
-        cache.set("queue-page-finish", found, FINISH_SECONDS)
-    return found[0]
 
 
 def _pauses(switches: QueueSettings) -> dict[str, Any]:
@@ -193,6 +182,8 @@ def plan(request: HttpRequest) -> HttpResponse:
         own = planning.visible(found.order, Actor.of_user(request.user))
         context["order"] = " ".join(job_id.hex for job_id in own)
         saved = found.as_ordered.seconds - found.grouped.seconds
+        context["nothing_counted"] = 0 < found.jobs <= found.as_ordered.left
+        context["assumes"] = " and ".join(found.assumes)
         context["worth_it"] = saved >= 1 and found.grouped.loads < found.as_ordered.loads
     part = request.headers.get("HX-Request")
     return render(request, "jobs/_plan.html" if part else "jobs/plan.html", context)

@@ -58,14 +58,12 @@ def change_hours(changes: Mapping[str, Any]) -> QueueSettings:
 def shown_hours(settings: QueueSettings) -> dict[str, Any]:
     """Return the hours of the queue as the API shows them."""
     opening, now = opening_of(settings), timezone.now()
-    fits = ports.servers.fits()
     return {
         "hours": settings.hours,
         "time_zone": zone_of(settings.time_zone).key,
         "run_until": rfc3339(settings.run_until),
         "opens_at": rfc3339(None if opening.is_open(now) else opening.opens(now)),
         "closes_at": rfc3339(opening.closes(now)),
-        "fits": {"until": rfc3339(fits[0]), "jobs": fits[1]} if fits else None,
     }
 
 

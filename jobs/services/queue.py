@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +12,7 @@ from jobs import events
 from jobs.choices import Status
 from jobs.hours import opening_of
 from jobs.models import Job, QueueSettings, hold_queue
-from jobs.ports import ports
+from jobs.ports import QueueForecast, ports
 from jobs.services.cancelling import Taken, cancel_all
 from jobs.signals import queue_resumed
 from mobilesd.errors import bad_field
@@ -27,14 +26,14 @@ __all__ = ["QueueStanding", "change_settings", "clear", "pause", "resume", "stan
 class QueueStanding:
     """How the queue stands, as far as an actor may see it.
 
-    `counts`: the actor's jobs by status, each exact up to EXACT_TOTAL. `finish`: when the last of
-    all waiting and running jobs is expected to end, or None when that can't be said.
+    `counts`: the actor's jobs by status, each exact up to EXACT_TOTAL. `forecast`: of the jobs of
+    all.
     """
 
     settings: QueueSettings
     paused_servers: Sequence[str]
     counts: Mapping[str, int]
-    finish: datetime | None
+    forecast: QueueForecast
 
     @property
     def counts_are_exact(self) -> bool:
@@ -53,7 +52,10 @@ def standing(actor: Actor) -> QueueStanding:
         settings=settings,
         paused_servers=ports.servers.paused(),
         counts=counts,
-        finish=None if settings.paused else ports.servers.queue_finish(),
+        # What is known may be from before the pause.
+        forecast=QueueForecast(timezone.now())
+        if settings.paused
+        else ports.servers.queue_forecast(),
     )
 
 

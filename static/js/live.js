@@ -59,6 +59,21 @@ function refreshFor(kind, job) {
   }
 }
 
+// What changes without an event of its own (places, expected times) is read again after a while.
+const again = new WeakSet();
+function readLater() {
+  for (const mark of document.querySelectorAll("[data-again]")) {
+    if (again.has(mark)) continue;
+    again.add(mark);
+    setTimeout(() => {
+      const part = mark.isConnected && mark.closest("[data-live]");
+      if (!part) return;
+      if (socket && document.visibilityState === "visible") refresh(part, 0);
+      else again.delete(mark); // the way back reads everything anew
+    }, Number(mark.dataset.again));
+  }
+}
+
 function receive(message) {
   if (message.type === "hello") {
     if (after === undefined) after = message.last_event_id;
@@ -147,6 +162,8 @@ if (after !== undefined) {
   window.addEventListener("pagehide", leave); // an open socket would keep the page out of the cache
   window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
   document.addEventListener("htmx:afterSettle", watch);
+  document.addEventListener("htmx:afterSettle", readLater);
+  readLater();
   for (const trouble of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
     document.addEventListener(trouble, readAgain);
   }

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apikeys.models import Access, ApiKey, KeyDay
-from dispatch.models import Inventory, Server, Timing
+from dispatch.models import ExpectedStart, Inventory, Server, Timing
 from jobs import events, wording
 from jobs.choices import Status
 from jobs.models import (
@@ -79,6 +79,7 @@ def _some_of_each() -> None:
     server = factories.server(f"server{Server.objects.count()}", password="hunter2")
     Inventory.objects.create(server=server, updated_at=now)
     Timing.objects.create(server=server, checkpoint="x")
+    ExpectedStart.objects.create(job=job, at=now, told_at=now)
     JobProgress.objects.create(job=job, attempt=job.pk, updated_at=now)
     JobInput.objects.create(job=job, sha256="0" * 64, mime="image/png", bytes=1)
     Idempotency.objects.create(scope="x", key=str(job.pk), body_sha256="0" * 64, job=job, at=now)

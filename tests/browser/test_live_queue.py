@@ -12,9 +12,11 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from apikeys.actors import Actor
+from dispatch.models import Timing
 from jobs import events, services, transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Event, Job, JobProgress
+from jobs.services import queue
 from tests import factories
 from tests.browser.conftest import DESK
 
@@ -308,3 +310,34 @@ def test_more_pictures_come_by_scrolling_and_stay_when_a_new_one_arrives(page, s
     ids = page.evaluate("[...document.querySelectorAll('#done > li')].map((e) => e.id)")
     assert ids[0] == f"job-{job.pk}"
     assert len(set(ids)) == 31
+
+
+# --- What is expected is worked out beside the page, and changes without an event
+
+
+LATER = 30_000
+
+
+@pytest.fixture
+def known_server():
+    row = factories.server(loaded_checkpoint="x")
+    Timing.objects.create(server=row, checkpoint="x", runs=3, unit_seconds=600)
+
+
+def test_the_end_of_the_queue_comes_by_itself(site, anna, known_server):
+    factories.job(checkpoint="x", owner=anna)
+    page = site.page_at(user="anna")
+    expect(page.locator("#waiting-head .count")).to_contain_text("done in 10 min", timeout=LATER)
+    expect(page.locator("[data-again]")).to_have_count(0, timeout=LATER)  # and then it is let alone
+
+
+def test_a_waiting_jobs_page_tells_when_it_should_start_and_why_it_waits(site, anna, known_server):
+    first, second = (factories.job(checkpoint="x", owner=anna) for _ in range(2))
+    page = site.page_at(user="anna")
+    page.goto(f"/jobs/{second.pk}")
+    expect(page.locator("#job-show")).to_contain_text("Starts in 10 min", timeout=LATER)
+    with transaction.atomic():
+        queue.pause()
+    expect(page.locator("#job-state")).to_contain_text("The queue is paused")
+    expect(page.locator("#job-show")).not_to_contain_text("Starts")
+    assert first.status == Status.PENDING

@@ -1,12 +1,15 @@
 """The page of a job: pictures, parameters, attempts, and how far it is."""
 
+import re
 import uuid
 
 import pytest
 from django.utils import timezone
 
+from dispatch.models import Timing
 from jobs.choices import Outcome, Status
 from jobs.inputs import input_store
+from jobs.models import Job
 from tests import factories
 from tests.pages.conftest import HTMX
 
@@ -160,3 +163,25 @@ def test_a_picture_without_its_job_has_a_page_of_its_own(browser, member):
 def test_the_picture_of_somebody_else_is_not_there(browser):
     image = factories.image(_job(factories.user()))
     assert browser.get(f"/images/{image.pk}").status_code == 404
+
+
+# --- When it should start
+
+
+def test_a_waiting_job_says_when_it_should_start(staff_browser):
+    server = factories.server(loaded_checkpoint="x")
+    Timing.objects.create(server=server, checkpoint="x", runs=1, unit_seconds=600)
+    first, second = (factories.job(checkpoint="x") for _ in range(2))
+    assert "Starts in a moment" in staff_browser.get(f"/jobs/{first.pk}").content.decode()
+    assert "Starts in 10 min" in staff_browser.get(f"/jobs/{second.pk}").content.decode()
+
+
+def test_what_a_job_waits_for_is_read_again_when_a_server_or_the_queue_changes(staff_browser):
+    """Its own events don't tell of these, and its place changes with those of others."""
+    job = factories.job()
+    page = staff_browser.get(f"/jobs/{job.pk}").content.decode()
+    listens = re.search(r'id="job" data-live="([^"]*)"', page)[1].split()
+    assert {"server.status", "queue.paused"} <= set(listens)
+    assert "data-again" in page
+    Job.objects.update(status=Status.COMPLETED)
+    assert "data-again" not in staff_browser.get(f"/jobs/{job.pk}").content.decode()

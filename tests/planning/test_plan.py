@@ -7,22 +7,15 @@ import pytest
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from dispatch import plan
+from dispatch import forecast, plan
 from dispatch.models import Inventory, Timing
 from jobs.choices import Status
-from jobs.models import Job, QueueSettings
+from jobs.models import Job, JobDependency, QueueSettings
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 # 512 × 512, 4 steps: 1.05 units of work
 UNITS = 512 * 512 / 1e6 * 4
-
-
-@pytest.fixture(autouse=True)
-def _anew():
-    plan.forget()
-    yield
-    plan.forget()
 
 
 @pytest.fixture
@@ -70,15 +63,100 @@ def test_what_cannot_start_has_no_time(boss, server):
 def test_asked_again_and_again_it_is_played_once(boss, server, monkeypatch):
     jobs = [factories.job(checkpoint="x") for _ in range(5)]
     played = []
-    real = plan.play
-    monkeypatch.setattr(plan, "play", lambda *a: played.append(1) or real(*a))
+    real = forecast.play
+    monkeypatch.setattr(forecast, "play", lambda *a, **k: played.append(1) or real(*a, **k))
     for job in jobs:
         starts(boss, job)
     assert len(played) == 1
 
 
+@pytest.mark.parametrize(
+    "turned_off",
+    [
+        lambda server: QueueSettings.objects.create(paused=True),
+        lambda server: QueueSettings.objects.create(paused_app_types=["forge"]),
+        lambda server: QueueSettings.objects.create(run_until=timezone.now()),
+        lambda server: type(server).objects.update(paused=True),
+        lambda server: type(server).objects.update(health="offline"),
+        lambda server: type(server).objects.update(yields_since=timezone.now()),
+        lambda server: type(server).objects.update(hours=tomorrow()),
+    ],
+    ids=["queue", "app type", "over", "server paused", "offline", "in use", "closed"],
+)
+def test_the_preview_tells_as_much_while_something_is_off(boss, server, turned_off):
+    """The evening before is when one orders the queue, with the PC still off."""
+    long_jobs("xyxyxyxy")
+    on = preview(boss)
+    turned_off(server)
+    plan.forget()
+    off = preview(boss)
+    for name in ("as_ordered", "grouped"):
+        assert off[name]["loads"] == on[name]["loads"] > 0
+        assert off[name]["left"] == 0
+        assert off[name]["seconds"] == pytest.approx(on[name]["seconds"], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "assumed"),
+    [({"paused": True}, "a is resumed"), ({"health": "offline"}, "a is back"), ({}, None)],
+)
+def test_the_preview_says_what_it_assumes(boss, browser, server, values, assumed):
+    long_jobs("xy")
+    type(server).objects.update(**values)
+    assert preview(boss)["assumes"] == ([assumed] if assumed else [])
+    page = browser.get("/queue/plan").content.decode()
+    assert ("once a is" in page) == bool(assumed)
+
+
+def test_a_server_that_is_off_is_left_out_where_others_do_its_work(boss, server):
+    away = factories.server("b", url="http://127.0.0.1:8", health="offline")
+    Timing.objects.create(server=away, checkpoint="x", runs=3, unit_seconds=0.1)
+    jobs = long_jobs("xyxy")
+    assert preview(boss)["assumes"] == []
+    Job.objects.filter(pk=jobs[0].pk).update(target_server_alias="b")
+    plan.forget()
+    assert preview(boss)["assumes"] == ["b is back"]
+
+
+def test_jobs_of_a_chain_and_jobs_that_were_put_off_are_counted_in_the_preview(boss, server):
+    first, second, late = long_jobs("xxx")
+    JobDependency.objects.create(job=second, parent=first)
+    Job.objects.filter(pk=late.pk).update(not_before=timezone.now() + timedelta(hours=1))
+    course = preview(boss)["as_ordered"]
+    assert course["left"] == 0
+    assert course["seconds"] == pytest.approx(3600 + 2 * 1.048576 * 40, abs=3)
+
+
+def test_the_preview_tells_how_many_jobs_are_behind_those_it_looks_at(
+    boss, browser, server, monkeypatch
+):
+    monkeypatch.setattr(plan, "PREVIEWED", 4)
+    long_jobs("xyxyxyx")
+    found = preview(boss)
+    assert (len(found["order"]), found["behind"]) == (4, 3)
+    page = browser.get("/queue/plan").content.decode()
+    assert "The first 4 jobs are looked at; 3 more wait" in page
+
+
+def test_the_preview_does_not_say_that_all_is_well_where_nothing_can_run(browser, server):
+    for job in long_jobs("xy"):
+        Job.objects.filter(pk=job.pk).update(checkpoint="nowhere")
+    page = browser.get("/queue/plan").content.decode()
+    assert "None of the 2 waiting jobs can be counted" in page
+    assert "stands well" not in page
+
+
 def mixed(count=12, **fields):
     return [factories.job(checkpoint="xy"[n % 2], **fields) for n in range(count)]
+
+
+def tomorrow():
+    now = timezone.now()
+    return f"{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=3):%H:%M}"
+
+
+def preview(boss):
+    return boss.send("GET", "/api/v2/queue/plan").json()
 
 
 def long_jobs(names):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from itertools import pairwise
 from uuid import UUID
 
@@ -154,3 +155,98 @@ def test_what_is_wrong_with_a_trace_is_named(tmp_path, parts, named):
     with pytest.raises(CommandError) as caught:
         call_command("simulate", trace(tmp_path, **parts))
     assert named in str(caught.value)
+
+
+# --- What is there later, and not for ever
+
+
+def starts(course):
+    return {step.job.int: step.start for step in course.steps}
+
+
+def test_a_job_that_needs_others_starts_when_the_last_of_them_has_ended():
+    first, second = work(1, units=5), work(2, units=7)
+    child = replace(work(3), after=frozenset([first.job.id, second.job.id]), at=1.0)
+    grandchild = replace(work(4), after=frozenset([child.job.id]))
+    course = play([machine("a"), machine("b")], [grandchild, child, second, first])
+    assert starts(course) == {1: 0, 2: 0, 3: 7, 4: 12}
+    assert {step.job.int: step.waited for step in course.steps}[3] == 0
+
+
+def test_a_job_whose_parent_never_runs_is_left_with_it():
+    parent = work(1, "nobody has it")
+    child = replace(work(2), after=frozenset([parent.job.id]))
+    course = play([machine()], [parent, child, work(3)])
+    assert (starts(course), course.left) == ({3: 0}, 2)
+
+
+def test_a_job_past_its_deadline_is_left_and_the_next_one_is_made():
+    late = [replace(work(n), until=RUN) for n in range(2, 20)]
+    course = play([machine()], [work(1), *late, work(30)])
+    assert (starts(course), course.left) == ({1: 0, 30: RUN}, 18)
+
+
+def test_what_does_not_fit_into_a_window_starts_in_the_next_one():
+    course = play(
+        [machine(opens=100, closes=108, later=((1000, 1008), (2000, 2001)))],
+        [work(n) for n in range(1, 8)],
+    )
+    assert list(starts(course).values()) == [100, 105, 1000, 1005, 2000]
+    assert course.left == 2
+
+
+def test_a_server_that_closes_leaves_its_work_to_the_others():
+    """It holds the model, but will not open again: nobody waits for it for ever."""
+    closing = replace(machine("b"), free_at=10, closes=5)
+    other = replace(machine("a"), state=state("a", loaded="y.safetensors", load_seconds=LOAD))
+    course = play([other, closing], [work(1, "x")])
+    assert [(step.server, step.loads) for step in course.steps] == [("a", True)]
+
+
+def test_a_model_that_was_loaded_meanwhile_is_waited_for():
+    other = replace(machine("b"), state=state("b", loaded="", load_seconds=LOAD))
+    jobs = [work(1, "y"), work(2, "x"), work(3, "x"), work(4, "y")]
+    course = play([machine("a"), other], jobs)
+    last = course.steps[-1]
+    assert (last.job.int, last.server, last.loads, last.start) == (4, "b", False, LOAD + RUN)
+
+
+def test_each_kind_of_work_has_a_speed_of_its_own():
+    known = machine(kind_seconds={("img2img", "x.safetensors"): 3.0})
+    course = play([known], [replace(work(1), kind="img2img"), replace(work(2), kind="txt2img")])
+    assert [step.end - step.start for step in course.steps] == [3 * RUN, RUN]
+
+
+def test_it_stops_when_it_is_told_to_and_says_what_it_did_not_reach():
+    asked = iter([False, False, True])
+    course = play([machine()], [work(n) for n in range(1, 6)], stop=lambda: next(asked))
+    assert (len(course.steps), course.unplayed, course.left) == (2, 3, 0)
+
+
+@checked
+@given(works(), st.integers(1, 3))
+def test_what_is_looked_up_is_what_the_scheduler_would_find_out(jobs, servers):
+    """Each choice of a played queue is the one that a lane makes of the same rows."""
+
+    def both(server, some, others, later, at_most, facts):
+        chosen = policy(server, some, others, later, at_most, facts)
+        turned = [replace(job, turn=facts.turns.get((job.rank[0], job.owner), 0.0)) for job in some]
+        there = [
+            replace(state, free_in=facts.free_in(state))
+            for alias, state in facts.states.items()
+            if alias not in facts.gone
+        ]
+        plain = choose(server, turned, there, later=later, at_most=at_most).candidate
+        assert (plain.id if plain else None) == chosen
+        return chosen
+
+    loaded = ["x.safetensors", "y.safetensors", ""]
+    known = [
+        Machine(
+            state("abc"[n], loaded=loaded[n], load_seconds=LOAD),
+            {"": 1.0},
+            closes=60.0 if n else float("inf"),
+        )
+        for n in range(servers)
+    ]
+    play(known, jobs, both)

@@ -24,7 +24,8 @@ class Engine:
     """What jobs share.
 
     `seconds` is the time of one first pass, whatever its number of steps; a hires pass takes
-    as long per step. `load_seconds` is the time of a model load.
+    as long per step. `step_seconds` is that of one step instead, as on a real one. `load_seconds`
+    is the time of a model load.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Engine:
         seconds: float,
         load_seconds: float,
         extra_scripts: tuple[str, ...] = (),
+        step_seconds: float | None = None,
     ) -> None:
         self.inventory = inventory
         self.options = options
         self.faults = faults
         self.seconds = seconds
+        self.step_seconds = step_seconds
         self.load_seconds = load_seconds
         self.extra_scripts = tuple(name.lower() for name in extra_scripts)
         self.queue = FifoLock()
@@ -50,6 +53,10 @@ class Engine:
         self.gpu_bytes: tuple[int, int, int] | None = None
         self._loaded: str | None = None  # what Forge believes is loaded
         self._model_present = False
+
+    def seconds_a_step(self, steps: int) -> float:
+        """Return how long each step of a first pass with so many takes."""
+        return self.seconds / max(steps, 1) if self.step_seconds is None else self.step_seconds
 
     def stop(self) -> None:
         self.stopping.set()

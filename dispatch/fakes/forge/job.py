@@ -196,7 +196,7 @@ class Job:
         """
         request = self.request
         steps = sampled_steps(self.kind, request)
-        each = self.engine.seconds / max(steps, 1)
+        each = self.engine.seconds_a_step(steps)
         done, deadline = self._pass(sketch, steps, each)
         if not request.get("enable_hr"):
             return done, deadline, (sketch.width, sketch.height)

@@ -39,7 +39,8 @@ _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class FakeForge:
     """A Forge server on a real port.
 
-    `seconds` is the time of one picture's sampling, `load_seconds` of a checkpoint change.
+    `seconds` is the time of one picture's sampling (or `step_seconds` that of each step),
+    `load_seconds` of a checkpoint change.
     Checkpoints and LoRAs are file names or Checkpoint and Lora objects. `options` are set at
     the start; `scripts` are always-on scripts of further extensions. A `log` given from
     outside outlives the server, as a restarted one forgets everything.
@@ -51,6 +52,7 @@ class FakeForge:
         *,
         host: str = "127.0.0.1",
         seconds: float = 0.5,
+        step_seconds: float | None = None,
         load_seconds: float = 0.0,
         startup_seconds: float = 0.0,
         checkpoints: Iterable[Checkpoint | str] = DEFAULT_CHECKPOINTS,
@@ -74,7 +76,13 @@ class FakeForge:
         selected = {"sd_model_checkpoint": listed[0].name} if listed else {}
         self.options = Options({**selected, **(options or {})})
         self.engine = Engine(
-            self.inventory, self.options, self.faults, seconds, load_seconds, tuple(scripts)
+            self.inventory,
+            self.options,
+            self.faults,
+            seconds,
+            load_seconds,
+            tuple(scripts),
+            step_seconds,
         )
         self._routes = Routes(self.engine, self.log, webui=not nowebui, api_auth=api_auth)
         self._control = Control(self.faults, self.log, self.inventory)

@@ -33,13 +33,26 @@ _STANDING: dict[str, Shape] = {
     "accept_submissions": flag("Whether new jobs are taken."),
     "counts": obj({status: whole(low=0) for status in Status.values}, "Your jobs by status."),
     "counts_are_exact": flag("False when one of them is above 10,000."),
-    "estimated_finish": nullable(moment("When all is done, if that can be told.")),
+    "estimated_finish": nullable(
+        moment("When the last job is done that this can be told of; null while nothing is known.")
+    ),
+    "not_counted": nullable(
+        whole("Jobs in the queue that estimated_finish leaves out: nobody knows when they end.", 0)
+    ),
+    "forecast_error": nullable(
+        number(
+            "How far off the expected durations of the newest jobs were: the median, as a part of"
+            " the real one. Null: too few have run.",
+            0,
+        )
+    ),
     **OPENING_SHOWN,
     "fits": nullable(
         obj(
             {
                 "until": moment("When the first server or the queue closes."),
-                "jobs": whole("Of the first 200 waiting jobs, those that start before.", 0),
+                "jobs": whole("Waiting jobs that should start before.", 0),
+                "at_least": flag("Whether more of them should fit than were counted."),
             },
             "How many jobs should fit before a window closes, if that can be told.",
         )
@@ -53,7 +66,9 @@ _EXAMPLE: dict[str, Any] = {
     "accept_submissions": True,
     "counts": {"pending": 4, "processing": 1, "completed": 120, "failed": 2, "cancelled": 3},
     "counts_are_exact": True,
-    "estimated_finish": None,
+    "estimated_finish": "2026-01-31T16:10:00.000Z",
+    "not_counted": 0,
+    "forecast_error": 0.12,
     "hours": "23:00-07:00",
     "time_zone": "Europe/Berlin",
     "run_until": None,
@@ -88,7 +103,7 @@ _COURSE = obj(
     {
         "loads": whole("Models that have to be loaded.", 0),
         "seconds": number("Until the last of them ends.", 0),
-        "left": whole("Jobs that no server can take as things stand.", 0),
+        "left": whole("Jobs that are not counted: nothing lets them begin as things stand.", 0),
     }
 )
 _ERRORS = ("server_not_found", "unsupported_parameter")
@@ -154,16 +169,28 @@ OPERATIONS: Operations = {
         summary="Show what grouping the queue by checkpoint would save.",
         description=(
             "Play the first 500 waiting jobs forward, as they are ordered and grouped by"
-            " checkpoint, with the times that were learned. `order` holds those that you may see."
+            " checkpoint, with the times that were learned. Hours don't count, only the time of"
+            " work. `order` holds those that you may see. While the queue or servers are off, they"
+            " are taken to go on, as `assumes` tells."
         ),
         answers={
             200: Answer(
                 "The two courses.",
-                enveloped({"as_ordered": _COURSE, "grouped": _COURSE, "order": listed(uuid())}),
+                enveloped(
+                    {
+                        "as_ordered": _COURSE,
+                        "grouped": _COURSE,
+                        "order": listed(uuid()),
+                        "assumes": listed(text(), "What has to happen first, in words."),
+                        "behind": whole("Jobs behind those that were looked at.", 0),
+                    }
+                ),
                 {
                     "success": True,
                     "as_ordered": {"loads": 9, "seconds": 2460.0, "left": 0},
                     "grouped": {"loads": 3, "seconds": 1740.0, "left": 0},
+                    "assumes": ["the queue is resumed"],
+                    "behind": 0,
                     "order": ["8c2f3a1e-6f0b-4c57-9a54-0d9f5d1f2a11"],
                 },
             )
