@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 from apikeys.actors import Actor
 from jobs.api.filters import read_filter
 from jobs.choices import Status
+from mobilesd.errors import InvalidInput
 from mobilesd.http.paging import PageRequest
 
 __all__ = ["pick_job"]
@@ -23,7 +24,11 @@ def pick_job(request: HttpRequest) -> HttpResponse:
         raise Http404("This is a part of a page.")
     query = request.GET.copy()
     query["status"] = f"{Status.PENDING},{Status.PROCESSING}"
-    asked = read_filter(query, Actor.of_user(request.user))
+    try:
+        asked = read_filter(query, Actor.of_user(request.user))
+    except InvalidInput as problem:  # somebody is still typing, so it is told in the list
+        wrong = problem.message.replace("q ", "The search ", 1)
+        return render(request, "dispatch/_pick_job.html", {"wrong": wrong})
     wanted = PageRequest.read({"limit": str(_SHOWN), "cursor": request.GET.get("cursor", "")})
     page = asked.page(wanted)
     context = {

@@ -50,3 +50,5 @@ document.addEventListener("change", ({ target }) => {
   if (error) error.textContent = "";
 });
 recount();
+// What was remembered may be many already; before this, htmx does not listen yet.
+document.addEventListener("DOMContentLoaded", recount);

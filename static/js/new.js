@@ -80,6 +80,7 @@ const NAMES = ["prompt", "negative", "checkpoint", "width", "height", "steps", "
 function save() {
   const draft = Object.fromEntries(NAMES.map((name) => [name, form.elements[name].value]));
   draft.loras = loras();
+  draft.alternatives = form.elements.alternatives.checked; // they belong to the prompt
   try {
     localStorage.setItem(KEY, JSON.stringify(draft));
   } catch { /* a full or forbidden storage only costs the memory */ }
@@ -101,6 +102,7 @@ function restore(fixed = new Set()) {
     }
     input.value = value;
   }
+  if (!fixed.has("prompt")) form.elements.alternatives.checked = Boolean(draft.alternatives);
   if (fixed.has("loras")) return;
   setLoras(draft.loras ?? []);
 }

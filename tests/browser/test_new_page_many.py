@@ -126,6 +126,15 @@ def test_alternatives_are_offered_when_braces_are_typed(page):
     assert prompts == {f"a {c} house" for c in ("red", "blue", "light green", "dark green")}
 
 
+def test_alternatives_are_remembered_with_the_prompt(page):
+    page.get_by_label("Prompt", exact=True).fill("a {red|blue} house")
+    page.locator("#alternatives").check()
+    page.goto("/servers")
+    page.goto("/new")
+    expect(page.locator("#alternatives")).to_be_checked()
+    expect(page.locator("#send")).to_have_text("Make 2 jobs")
+
+
 def test_what_is_wrong_is_said_at_once_and_goes_when_it_is_mended(page):
     _open(page, "many")
     page.locator("#many_steps").fill("20, lots")

@@ -189,6 +189,12 @@ def test_the_jobs_to_choose_from_are_found_by_words(browser, member):
     assert "No job that waits or runs has these words." in none
 
 
+def test_words_that_can_not_be_searched_for_are_told_in_the_list(browser):
+    answer = browser.get("/jobs/pick", {"q": '"'}, headers=HTMX)
+    assert answer.status_code == 200
+    assert "The search has no word to search for." in answer.text
+
+
 def test_many_jobs_to_choose_from_come_in_parts(browser, member):
     for _ in range(31):
         factories.job(owner=member)
