@@ -131,6 +131,7 @@ def test_clear_cancels_the_own_jobs_that_wait_and_says_how_many(api, member):
     assert answer.json() == {
         **standing(counts={**EMPTY, "processing": 1, "cancelled": 2}),
         "cancelled": 2,
+        "also": [],
         "undo": {"id": ANY, "expires_at": ANY},
     }
     states = dict(Job.objects.values_list("pk", "status"))

@@ -49,7 +49,8 @@ def test_a_nod_lets_the_rest_run_and_is_told(api):
     batch = send(api)
     answer = nodded(api, batch, go=True)
     assert answer.status_code == 200
-    assert answer.json() == {"success": True, "released": 3, "cancelled": 0, "undo": None}
+    told = {"success": True, "released": 3, "cancelled": 0, "also": [], "undo": None}
+    assert answer.json() == told
     assert due() == 5
     assert Event.objects.filter(kind="job.changed", payload__fields=["held"]).count() == 3
     batch.refresh_from_db()
