@@ -67,14 +67,19 @@ def derived(values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "generation_params" in values:
         found["loras"] = joined(loras_of(values["generation_params"]))
-    if "not_before" in values or "retry_at" in values:
-        moments = [_moment(values, name) for name in ("not_before", "retry_at")]
-        # Greatest is null on SQLite as soon as one of them is, and elsewhere only if both are.
-        found["put_off_until"] = Coalesce(Greatest(*moments), *moments)
+    if "not_before" in values and "retry_at" in values:
+        found["put_off_until"] = _later(values["not_before"], values["retry_at"])
+    elif "not_before" in values:
+        found["put_off_until"] = _later_of(values["not_before"], F("retry_at"))
+    elif "retry_at" in values:
+        found["put_off_until"] = _later_of(values["retry_at"], F("not_before"))
     return found
 
 
-def _moment(values: Mapping[str, Any], name: str) -> Any:
-    if name not in values:
-        return F(name)
-    return Value(values[name], output_field=models.DateTimeField())
+def _later_of(moment: datetime | None, other: F) -> Any:
+    """Return the later of both as an expression."""
+    if moment is None:
+        return other
+    value = Value(moment, output_field=models.DateTimeField())
+    # Greatest is null on SQLite as soon as one of them is, and elsewhere only if both are.
+    return Coalesce(Greatest(value, other), value)
