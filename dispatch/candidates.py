@@ -252,7 +252,7 @@ def server_states(
             offline_for=(now - row.health_since).total_seconds() if row.health_since else None,
             health=row.health,
             failures=row.failures_in_row,
-            looked_at=f"{row.probe_at:%H:%M} UTC" if row.probe_at and row.probe_at > now else "",
+            looked_at=in_words(row.probe_at, now) if row.probe_at and row.probe_at > now else "",
             sees_off=leaving.get(row.alias, ""),
         )
         for row in rows

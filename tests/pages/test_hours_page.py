@@ -8,7 +8,7 @@ from django.utils import timezone
 from dispatch.models import Server
 from jobs.models import Event, QueueSettings
 from jobs.pages import hours as page_of_hours
-from jobs.ports import ports
+from jobs.ports import QueueForecast, ports
 from jobs.services import planning
 from tests import factories
 from tests.pages.conftest import HTMX
@@ -211,8 +211,12 @@ def test_without_anything_waiting_there_is_nothing_to_cancel(browser, staff_brow
 
 def test_the_forecast_is_that_of_the_servers(monkeypatch):
     until = NOON + timedelta(hours=1)
-    for count, more in ((199, False), (200, True)):
-        monkeypatch.setattr(ports.servers, "fits", lambda count=count: (until, count))
-        assert page_of_hours.fitting() == (until, count, more)
-    monkeypatch.setattr(ports.servers, "fits", lambda: None)
-    assert page_of_hours.fitting() == (None, None, False)
+
+    def told(**values):
+        forecast = QueueForecast(at=NOON, **values)
+        monkeypatch.setattr(ports.servers, "queue_forecast", lambda: forecast)
+        return page_of_hours.fitting()
+
+    assert told(closes=until, fits=7) == (until, 7, False)
+    assert told(closes=until, fits=200, fits_at_least=True) == (until, 200, True)
+    assert told() == (None, None, False)

@@ -12,6 +12,7 @@ from dispatch.models import Health, Inventory
 from dispatch.scheduling import choose, why_waiting
 from jobs.choices import Outcome, Status
 from jobs.models import Attempt, Job, QueueSettings
+from jobs.moments import in_words
 from jobs.ports import Button
 from tests import factories
 from tests.dispatch.scheduling_cases import candidate, listed, state
@@ -38,8 +39,8 @@ def test_an_offline_server_can_be_tested():
             "a refuses our sign-in. It wants a password.",
         ),
         (
-            {"health": "aside", "failures": 3, "looked_at": "14:32 UTC"},
-            "a failed 3 times in a row. It is looked at again at 14:32 UTC.",
+            {"health": "aside", "failures": 3, "looked_at": "14:32 (UTC)"},
+            "a failed 3 times in a row. It is looked at again at 14:32 (UTC).",
         ),
         (
             {"health": "aside", "health_text": "A failed model load broke it."},
@@ -179,7 +180,7 @@ def test_a_server_set_aside_says_when_it_is_looked_at_again():
     again = timezone.now() + timedelta(minutes=3)
     factories.server(health=Health.ASIDE, failures_in_row=3, probe_at=again)
     job = factories.job()
-    said = f"a failed 3 times in a row. It is looked at again at {again:%H:%M} UTC."
+    said = f"a failed 3 times in a row. It is looked at again at {in_words(again, timezone.now())}."
     assert reasons([job])[job.pk].message == said
 
 
