@@ -70,7 +70,7 @@ def complete(told: journal.Told) -> Counts:
         _keys(told)
         _needs(told)
         _states(told, counts, made)
-        Image.objects.filter(pk__in=list(told.images_gone)).delete()
+        _delete_pictures(told.images_gone)
         _images(told, counts)
         accounted = _results(told, counts)
         _pictures_on_disk(told, counts, accounted)
@@ -257,6 +257,11 @@ def _images(told: journal.Told, counts: Counts) -> None:
     _insert_pictures(missing, told, counts)
 
 
+def _delete_pictures(ids: Iterable[Any]) -> None:
+    for some in _batched(ids):
+        Image.objects.filter(pk__in=some).delete()
+
+
 def _insert_pictures(
     found: Iterable[Mapping[str, Any]], told: journal.Told, counts: Counts
 ) -> None:
@@ -316,7 +321,11 @@ def _pictures_on_disk(told: journal.Told, counts: Counts, accounted: Collection[
     found = list(orphans.find(known.union(accounted)))
     waiting = Job.objects.listed().exclude(status__in=FINAL)
     ended = [job_id for job_id, end in told.jobs.items() if end.get("status") == Status.COMPLETED]
-    bare = Job.objects.listed().filter(pk__in=ended, images__isnull=True)
+    bare = [
+        row
+        for some in _batched(ended)
+        for row in Job.objects.listed().filter(pk__in=some, images__isnull=True)
+    ]
     matched = orphans.match(found, [*waiting.iterator(), *bare])
     for row, own in matched:
         with transaction.atomic():
@@ -343,8 +352,7 @@ def _rows_without_files(counts: Counts) -> None:
     if len(gone) == Image.objects.count():
         counts.pictures_unseen = len(gone)
         return
-    for some in _batched(pk for pk, _ in gone):
-        Image.objects.filter(pk__in=some).delete()
+    _delete_pictures(pk for pk, _ in gone)
     counts.lost([job for _, job in gone])
 
 
