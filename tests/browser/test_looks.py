@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from apikeys.actors import Actor
 from dispatch.models import Inventory
 from jobs.choices import Status
 from jobs.models import Batch, JobProgress
+from jobs.notifications import services as notifiers
+from jobs.services import presets
 from tests import factories
 from tests.browser.conftest import DESK, PHONE
 
@@ -65,8 +68,17 @@ def fill() -> dict[str, str]:
             attempt=uuid.uuid4(),
             seed=str(n),
         )
+    actor = Actor.of_user(anna)
+    preset = presets.create(actor, {"name": "Soft", "generation_params": {"steps": 9}})
+    told = notifiers.create(actor, {"url": "ntfys://ntfy.sh/x", "kinds": ["done"]})
+    held = batch.jobs.get(held=True)
     return {
         "queue": "/",
+        "held": f"/jobs/{held.pk}",
+        "held-menu": f"/jobs/{held.pk}/menu",
+        "preset-edit": f"/presets/{preset.pk}/edit",
+        "queue-export": "/queue/export",
+        "notifier-edit": f"/notifications/{told.pk}/edit",
         "select": "/?select=1",
         "menu": f"/jobs/{waiting.pk}/menu",
         "plan": "/queue/plan",
