@@ -71,8 +71,8 @@ class Shop:
         self.now, self.arrived, self.queue, self.turns = 0.0, {}, [], {}
         self.started = []
 
-    def order(self, owner, priority, **fields):
-        job = candidate("x", owner=owner, priority=priority, **fields)
+    def order(self, owner, priority, checkpoint="x", **fields):
+        job = candidate(checkpoint, owner=owner, priority=priority, **fields)
         self.arrived[job.id] = self.now
         self.queue.append(job)
         return job
@@ -109,13 +109,18 @@ def test_an_endless_stream_of_somebodys_urgent_jobs_does_not_starve_others(prior
 
 
 @checked
-@given(hours=st.floats(0, 100), low=st.integers(2, 10))
-def test_ones_own_urgent_job_comes_before_ones_own_old_ones(hours, low):
+@given(
+    hours=st.floats(0, 100),
+    urgent=st.integers(1, 5),
+    low=st.integers(6, 10),
+    checkpoint=st.sampled_from("xy"),
+)
+def test_ones_own_urgent_job_comes_before_ones_own_old_ones(hours, urgent, low, checkpoint):
     shop = Shop()
     for _ in range(5):
         shop.order("me", low)
     shop.now = hours * 3600
-    urgent = shop.order("me", 1)
+    urgent = shop.order("me", urgent, checkpoint)
     assert shop.serve().id == urgent.id
 
 

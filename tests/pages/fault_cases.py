@@ -25,7 +25,7 @@ CASES = (
     Case(
         "refuse",
         "refuse",
-        ("a is offline", "The connection to the server broke"),
+        ("a has been offline", "The connection to the server broke"),
         {"for_seconds": 3},
         final=False,
     ),
