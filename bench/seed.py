@@ -6,6 +6,7 @@ installation, whose token is printed.
 """
 
 import os
+import re
 import sys
 from datetime import timedelta
 
@@ -19,7 +20,7 @@ from django.db import connection, transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from apikeys.models import ApiKey  # noqa: E402
-from jobs.models import Batch  # noqa: E402
+from jobs.models import Batch, Job  # noqa: E402
 from mobilesd.search import RANKS_PER_MOMENT, facet, first_rank  # noqa: E402
 
 BATCH_ID = "0b5c1a52-6d5e-4f0e-9a55-3a9d53a1f00d"
@@ -31,7 +32,7 @@ INSERT INTO jobs_job (
     id, status, app_type, kind, generation_params, warnings, target_server_alias, server_alias,
     avoid_servers, priority, position, lane_class, owner_id, api_key_id, batch_id, source_info,
     checkpoint, images_wanted, attempts_made, max_attempts, error_code, error_message, error_hint,
-    created_at, updated_at, started_at, finished_at
+    created_at, updated_at, started_at, finished_at{other_columns}
 )
 SELECT
     lower(hex(randomblob(16))),
@@ -63,6 +64,7 @@ SELECT
     strftime('%%Y-%%m-%%d %%H:%%M:%%S', %(start)s + n, 'unixepoch'),
     CASE WHEN n %% 20 < 18 THEN strftime('%%Y-%%m-%%d %%H:%%M:%%S', %(start)s + n, 'unixepoch') END,
     CASE WHEN n %% 20 < 18 THEN strftime('%%Y-%%m-%%d %%H:%%M:%%S', %(start)s + n, 'unixepoch') END
+    {other_values}
 FROM numbers
 """
 
@@ -80,6 +82,23 @@ SELECT
             ELSE %(facet_none)s END || ' ' || %(every)s
 FROM jobs_job ORDER BY rowid
 """
+
+
+def _with_defaults(insert: str) -> str:
+    """Give the columns that the statement does not name what a new job has in them."""
+    rest = [
+        field
+        for field in Job._meta.concrete_fields
+        if not field.null and not re.search(rf"\b{field.column}\b", insert)
+    ]
+    values = [field.get_db_prep_save(field.get_default(), connection) for field in rest]
+    return insert.replace(
+        "{other_columns}", "".join(f", {field.column}" for field in rest)
+    ).replace("{other_values}", "".join(f", {_literal(value)}" for value in values))
+
+
+def _literal(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(int(value or 0))
 
 
 def main(count: int) -> None:
@@ -104,7 +123,7 @@ def main(count: int) -> None:
         "step": RANKS_PER_MOMENT * 1_000_000,
     }
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_JOBS, values)
+        cursor.execute(_with_defaults(_JOBS), values)
         cursor.execute(_TEXTS, values)
     print(token)
 

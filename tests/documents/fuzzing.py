@@ -35,12 +35,13 @@ class Report:
 
 @dataclass
 class Fuzz:
-    """One run; `seconds` bound it, and all of them are used."""
+    """One run; `seconds` bound it, and all of them are used. `seed` makes it the same each time."""
 
     inst: Installation
     seconds: int
     examples: int = 10
     phases: str = "examples,coverage,fuzzing"
+    seed: int | None = None
     options: Sequence[str] = field(default_factory=list)
 
     def by_key(self) -> Report:
@@ -78,6 +79,8 @@ class Fuzz:
         command += ["--request-timeout=40", "--warnings=off"]
         command += ["--continue-on-failure", "--suppress-health-check=all"]
         command += ["--generation-database=none", *options]
+        if self.seed is not None:
+            command += [f"--seed={self.seed}", "--generation-deterministic"]
         for name, value in headers.items():
             command += ["--header", f"{name}: {value}"]
         env = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.documents.fuzz_hooks"}
