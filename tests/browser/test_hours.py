@@ -33,7 +33,7 @@ def test_nights_are_set_in_the_zone_of_the_device(site, size):
     expect(page.locator("#queue-hours time").first).to_have_text(re.compile("23:00|07:00"))
     row = QueueSettings.current()
     assert (row.hours, row.time_zone) == ("23:00-07:00", "America/New_York")
-    page.get_by_role("link", name="Change the hours").click()
+    page.locator("#queue-hours").get_by_role("link", name="Change the hours").click()
     expect(page.get_by_label("Time zone")).to_have_value("America/New_York")
 
 

@@ -10,8 +10,7 @@ from django.utils import timezone
 
 from jobs.choices import Status
 from jobs.models import Batch
-from jobs.pages import lists
-from jobs.ports import ports
+from jobs.ports import QueueForecast, ports
 from tests import factories
 from tests.pages.conftest import HTMX
 
@@ -102,7 +101,7 @@ def test_the_page_of_a_finished_batch_shows_all_results(browser, member):
 def test_the_number_of_queries_does_not_grow_with_the_batches(browser, member, monkeypatch, path):
     # Kept for seconds: how many queries they cost depends on the time.
     monkeypatch.setattr(ports, "forecast", lambda jobs: {})
-    monkeypatch.setattr(lists, "_finish", lambda: None)
+    monkeypatch.setattr(ports.servers, "queue_forecast", QueueForecast)
 
     def queries():
         with CaptureQueriesContext(

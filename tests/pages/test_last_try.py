@@ -6,8 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dispatch.models import Inventory
-from jobs.pages import lists
-from jobs.ports import ports
+from jobs.ports import QueueForecast, ports
 from tests import factories
 from tests.pages.conftest import HTMX
 
@@ -67,7 +66,7 @@ def test_the_next_measure_against_too_little_memory_is_named(
 def test_it_costs_no_query_for_each_job(browser, member, monkeypatch):
     # Kept for seconds: how many queries they cost depends on the time.
     monkeypatch.setattr(ports, "forecast", lambda jobs: {})
-    monkeypatch.setattr(lists, "_finish", lambda: None)
+    monkeypatch.setattr(ports.servers, "queue_forecast", QueueForecast)
 
     def queries():
         with CaptureQueriesContext(connection) as seen:

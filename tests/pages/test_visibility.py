@@ -68,7 +68,7 @@ def test_what_belongs_to_somebody_else_is_not_there(template, rows, stranger):
     before, named = stored(rows), set(re.findall(r"<\w+:(\w+)>", template))
     answered = set()
     for send in (stranger.get, stranger.post):
-        form = {"to": "off"}  # a key's switch asks for it first
+        form = {"to": "off", "parent": str(uuid.uuid4())}  # a key's switch asks for it first
         nothing = send(_filled(template, {}), form).status_code
         answered.add(nothing)
         assert nothing in (404, 405)

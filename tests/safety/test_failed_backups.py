@@ -45,7 +45,7 @@ def test_a_dump_that_fails_is_told_as_well(settings, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/pg_dump")
     monkeypatch.setattr("mobilesd.backups.dumps.take", _refuse)
     assert tasks.look_and_back_up() == "failed"
-    assert "No backup can be made" in told()[0]
+    assert "No backup could be made" in told()[0]
 
 
 def _refuse(_):
@@ -55,5 +55,5 @@ def _refuse(_):
 @pytest.mark.django_db
 def test_only_staff_see_it():
     tasks._failed(OSError("broken"))
-    assert "No backup can be made" in signed_in(factories.staff(), Client()).get("/").text
-    assert "No backup can be made" not in signed_in(factories.user(), Client()).get("/").text
+    assert "No backup could be made" in signed_in(factories.staff(), Client()).get("/").text
+    assert "No backup could be made" not in signed_in(factories.user(), Client()).get("/").text
