@@ -78,8 +78,10 @@ class Fuzz:
         command += ["run", f"{self.inst.url}/api/schema/", "--checks=all", "--no-color"]
         command += ["--request-timeout=40", "--warnings=off"]
         command += ["--continue-on-failure", "--suppress-health-check=all"]
-        command += ["--generation-database=none", *options]
-        if self.seed is not None:
+        command += options
+        if self.seed is None:
+            command += ["--generation-database=none"]
+        else:
             command += [f"--seed={self.seed}", "--generation-deterministic"]
         for name, value in headers.items():
             command += ["--header", f"{name}: {value}"]
