@@ -10,7 +10,7 @@ import time
 import psutil
 
 from bench.common import installation, params, tell_and_exit, verdict, wait_until
-from tests.processes.installation import ROOT, Installation
+from tests.processes.installation import ROOT, Api, Installation
 from tests.processes.test_kill_9 import rows
 
 SECONDS_A_PICTURE = 10.0
@@ -60,15 +60,15 @@ def main() -> None:
 
 def _measure(urls: list[str]) -> None:
     with installation(MOBILESD_LANES=str(len(urls))) as started:
-        api = started.api
+        scopes = "admin,jobs:read,jobs:write,servers:read"
+        api = Api(started.url, started.create_key("--scopes", scopes, "--rate", "unlimited"))
         for number, url in enumerate(urls):
             body = {"alias": f"gpu-{number}", "apiUrl": url, "app_type": "forge"}
             api.post("/api/v1/servers", json=body).raise_for_status()
-        key = {"Authorization": f"Api-Key {started.create_key('--rate', 'unlimited')}"}
         wanted = int(len(urls) * (MEASURED_SECONDS / SECONDS_A_PICTURE + 6))
         for seed in range(wanted):
             order = {"generation_params": params(seed)}
-            api.post("/api/v2/generate", json=order, headers=key).raise_for_status()
+            api.post("/api/v2/generate", json=order).raise_for_status()
         running = "SELECT count(*) FROM jobs_job WHERE status = 'processing'"
         wait_until(lambda: rows(started, running)[0][0] >= len(urls), 180)
         done = "SELECT count(*) FROM jobs_job WHERE status = 'completed'"

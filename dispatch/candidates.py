@@ -17,7 +17,7 @@ from dispatch.known import inventories
 from dispatch.lease import is_fresh, live_count
 from dispatch.models import Server, Timing
 from jobs.chains import own_reasons
-from jobs.choices import LaneClass, Status
+from jobs.choices import LaneClass
 from jobs.hours import opening_of
 from jobs.models import Attempt, Job, QueueSettings, Turn
 from jobs.models.derived import separated
@@ -280,11 +280,10 @@ def _free_in(servers: Sequence[Server]) -> dict[str, float]:
     """Return the expected seconds until each busy server is free."""
     now = timezone.now()
     left: dict[str, float] = {}
+    # Not by the job's status as well, which follows from this: SQLite would walk all jobs for it.
     running = (
         Attempt.objects.open()
-        .filter(
-            server_alias__in=[server.alias for server in servers], job__status=Status.PROCESSING
-        )
+        .filter(server_alias__in=[server.alias for server in servers])
         .values_list(
             "server_alias", "job__progress_row__eta_seconds", "job__progress_row__updated_at"
         )

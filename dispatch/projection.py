@@ -163,12 +163,8 @@ class Running:
 def running(known: Iterable[Machine], now: datetime) -> Running:
     """Return what the servers are doing: by their own word, else by what was expected."""
     by_alias = {machine.state.alias: machine for machine in known}
-    open_ones = (
-        Attempt.objects.open()
-        .filter(job__status=Status.PROCESSING)
-        .select_related("job__progress_row")
-        .order_by("created_at")
-    )
+    # Not by the job's status as well, which follows from this: SQLite would walk all jobs for it.
+    open_ones = Attempt.objects.open().select_related("job__progress_row").order_by("created_at")
     ends: dict[UUID, float | None] = {}
     free: dict[str, float] = {}
     loaded: dict[str, str] = {}
