@@ -84,8 +84,10 @@ class KeyV1(ApiView):
 
     def patch(self, request: Request, prefix: str) -> Response:
         """Change the fields that are named: 0 means unlimited, `expires_at` "" never."""
+        actor = Actor.of_request(request)
+        services.find(prefix, actor)  # whatever is sent: what one may not see is not there
         body = json_object(request)
-        key = services.change(prefix, read_fields(body), Actor.of_request(request))
+        key = services.change(prefix, read_fields(body), actor)
         return Response(_answer("The key is changed.", _one(key), unknown_fields(body)))
 
     def put(self, request: Request, prefix: str) -> Response:

@@ -69,6 +69,13 @@ class ApiView(APIView):
 def json_object(request: Request) -> dict[str, Any]:
     """Return the body, which must be a JSON object, without its nulls: null means absent."""
     body = request.data
+    if request.method in {"PATCH", "PUT"} and request.stream is None:
+        # Nothing was sent, which is a mistake of the program: "changed" would hide it.
+        raise InvalidInput(
+            "The body is missing.",
+            error="missing_required_field",
+            hint="Send a JSON object with what is to be changed.",
+        )
     if not isinstance(body, dict):
         raise InvalidInput(
             "The body must be a JSON object.",
