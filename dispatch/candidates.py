@@ -16,6 +16,7 @@ from dispatch.inventory import ServerInventory
 from dispatch.known import inventories
 from dispatch.lease import is_fresh, live_count
 from dispatch.models import Server, Timing
+from dispatch.reasons import why_waiting
 from jobs.chains import own_reasons
 from jobs.choices import LaneClass
 from jobs.hours import opening_of
@@ -314,7 +315,7 @@ def reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:
     switches = QueueSettings.current()
     own = own_reasons(jobs, now)
     return {
-        job.pk: scheduling.why_waiting(
+        job.pk: why_waiting(
             replace(to_candidate(job, now, switches=switches), held_back=own.get(job.pk)), states
         )
         for job in jobs

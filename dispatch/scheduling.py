@@ -1,10 +1,11 @@
-"""Which job a server takes next, and why a job waits: pure, without ORM and clock (design §7).
+"""Which job a server takes next: pure, without ORM and clock (design §7).
 
-The reason shown to people and the decision come from the same `hindrance`, so they can't differ.
+The reason shown to people (`dispatch.reasons`) and the decision come from the same `hindrance`,
+so they can't differ.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from uuid import UUID
@@ -14,15 +15,20 @@ from models_catalog.resolve import KnownModel, ModelIndex, has_lora, model_key
 
 __all__ = [
     "AGEING_SECONDS",
+    "DEFAULT_LOAD_SECONDS",
+    "DROP_LORAS",
+    "EDIT",
     "PATIENCE_LOADS",
+    "RUN_SECONDS",
     "Candidate",
     "Choice",
     "Facts",
     "ServerState",
+    "better_elsewhere",
     "choose",
+    "held_back",
     "hindrance",
     "lacks_loras",
-    "why_waiting",
 ]
 
 # A job waits for grouped work at most this many model loads (design §7): nothing starves.
@@ -33,6 +39,9 @@ AGEING_SECONDS = 1800.0
 DEFAULT_LOAD_SECONDS = 20.0
 # What a job is taken to last while it waits behind others at a server that has its model.
 RUN_SECONDS = 10.0
+
+EDIT = Button("Change the job", "edit")
+DROP_LORAS: ButtonKind = "drop_loras"
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,7 @@ class Facts:
 _PLAIN = Facts()
 
 
-def _held_back(job: Candidate) -> Reason | None:
+def held_back(job: Candidate) -> Reason | None:
     """Return what holds a job back whatever the servers do."""
     if job.held_back is not None:
         return job.held_back
@@ -179,7 +188,7 @@ def _held_back(job: Candidate) -> Reason | None:
             "outside_hours", job.closed, "Wait, or change the hours of the queue.", (hours,)
         )
     if job.not_due:
-        now = Button("Try it now", "try_now", str(job.id)) if job.backs_off else _EDIT
+        now = Button("Try it now", "try_now", str(job.id)) if job.backs_off else EDIT
         return Reason("not_before", job.not_due, buttons=(now,))
     return None
 
@@ -191,7 +200,7 @@ def hindrance(
 
     A LoRA that the server lacks does only if one of the `others` could do the job with it.
     """
-    if waiting := _held_back(job):
+    if waiting := held_back(job):
         return waiting
     if job.target and job.target != server.alias:
         return Reason("server_busy", f"It is meant for {job.target}.")
@@ -292,13 +301,13 @@ def _checkpoint_missing(checkpoint: str, server: ServerState) -> Reason:
             "model_missing",
             f"{server.alias} has several checkpoints called {checkpoint}.",
             f"Choose one of them: {', '.join(several[:3])}.",
-            (_EDIT,),
+            (EDIT,),
         )
     return Reason(
         "model_missing",
         f"{server.alias} does not have the checkpoint {checkpoint}.",
         "Copy the file to the server, or choose another checkpoint.",
-        (_EDIT,),
+        (EDIT,),
     )
 
 
@@ -331,16 +340,18 @@ def _loras_missing(
     if not names:
         return None
     what = f"the LoRA {names[0]}" if len(names) == 1 else f"the LoRAs {', '.join(names)}"
-    without = Button(f"Run without {'it' if len(names) == 1 else 'them'}", _DROP, ":".join(names))
+    without = Button(
+        f"Run without {'it' if len(names) == 1 else 'them'}", DROP_LORAS, ":".join(names)
+    )
     return Reason(
         "model_missing",
         f"{server.alias} lacks {what}.",
         "Copy the file to the server, choose another server, or run the job without.",
-        (_EDIT, without),
+        (EDIT, without),
     )
 
 
-def _better_elsewhere(
+def better_elsewhere(
     job: Candidate,
     server: ServerState,
     others: Sequence[ServerState],
@@ -399,7 +410,7 @@ def choose(
         if first is not None and level(job) != level(first):
             break
         impatient = min(job.waited + later, at_most) > patience
-        if not impatient and (other := _better_elsewhere(job, server, others, left_to, facts)):
+        if not impatient and (other := better_elsewhere(job, server, others, left_to, facts)):
             left_to[job.id] = other.alias
             continue
         if tops.setdefault(job.owner, job.rank[1]) != job.rank[1]:
@@ -429,110 +440,3 @@ def _standings(jobs: Sequence[Candidate], later: float) -> dict[UUID, int]:
         for priority in sorted(levels, reverse=True):
             levels[priority] = lowest = min(lowest, levels[priority])
     return {job.id: aged[job.rank[0], job.owner][job.rank[1]] for job in jobs}
-
-
-def why_waiting(job: Candidate, servers: Sequence[ServerState]) -> Reason:
-    """Return the one reason to show for a pending job: the one nearest to going away."""
-    if waiting := _held_back(job):
-        return waiting
-    same = [server for server in servers if server.app_type == job.app_type]
-    if job.target and all(server.alias != job.target for server in servers):
-        return Reason(
-            "server_removed",
-            f"The server {job.target} was removed.",
-            "Choose another server, cancel the job, or add the server again.",
-            _instead(job, same) or _ANYWHERE,
-        )
-    fitting = [server for server in same if job.target in ("", server.alias)]
-    if not fitting:
-        return Reason(
-            "no_server_for_app_type",
-            f"There is no server for {job.app_type} jobs.",
-            "Add a server.",
-            (_ADD,),
-        )
-    found = {server.alias: hindrance(job, server, same) for server in fitting}
-    able = [server for server in fitting if found[server.alias] is None]
-    if able:
-        return _its_turn(job, able)
-    nowhere = not any(server.index.matches(job.checkpoint) for server in fitting)
-    if len(fitting) > 1 and nowhere and {h.code for h in found.values() if h} == {"model_missing"}:
-        return Reason(
-            "model_missing",
-            f"No server has the checkpoint {job.checkpoint}.",
-            "Copy the file to a server, or choose another checkpoint.",
-            (_EDIT,),
-        )
-    known = [h for h in found.values() if h is not None]
-    nearest = min(
-        known, key=lambda h: _NEAREST.index(h.code) if h.code in _NEAREST else len(_NEAREST)
-    )
-    with_loras = next((h for h in known if any(b.kind == _DROP for b in h.buttons)), nearest)
-    if with_loras is not nearest:  # else nobody would see why the other servers do not take it
-        nearest = replace(
-            nearest,
-            message=f"{nearest.message} {with_loras.message}",
-            buttons=(*nearest.buttons, *with_loras.buttons),
-        )
-    if job.target and (others := _instead(job, same)):
-        names = ", ".join(button.target for button in others)
-        could = f"{nearest.action} {names} could do it.".strip()
-        return replace(nearest, action=could, buttons=(*nearest.buttons, *others))
-    return nearest
-
-
-# Which of several servers' reasons is shown: the one that is the nearest to going away.
-_NEAREST = ("server_offline", "yielding", "outside_hours", "model_missing", "paused", "server_busy")
-_EDIT = Button("Change the job", "edit")
-_DROP: ButtonKind = "drop_loras"
-_ADD = Button("Add a server", "add_server")
-_ANYWHERE = (Button("Use any server", "choose_server"), _ADD)
-
-
-def _its_turn(job: Candidate, able: Sequence[ServerState]) -> Reason:
-    if all(not server.has_lane for server in able):
-        return Reason(
-            "no_free_lane",
-            "All lanes are in use by other servers.",
-            "Switch a server off that is not needed, or raise MOBILESD_LANES.",
-            (Button("Look at the servers", "show_servers"),),
-        )
-    lacking = [name for name in job.loras if all(server.lacking([name]) for server in able)]
-    without = (
-        f" {', '.join(lacking)} is not there: the picture would be made without it."
-        if lacking
-        else ""
-    )
-    buttons = (_EDIT,) if lacking else ()
-    action = "Copy the LoRA to the server, or change the prompt." if lacking else ""
-    return Reason("server_busy", f"{_what_for(job, able)}{without}", action, buttons)
-
-
-def _what_for(job: Candidate, able: Sequence[ServerState]) -> str:
-    """Return in words which of the servers that could do it a job waits for, and why."""
-    free = [server for server in able if not server.busy and not server.sees_off]
-    if free:
-        better = [_better_elsewhere(job, server, able, {}, _PLAIN) for server in free]
-        if better[0] is not None and all(better) and job.waited <= _patience(free):
-            return (
-                f"It is left to {better[0].alias}, which has the checkpoint loaded"
-                " and is free before another server could load it."
-            )
-    elif all(server.sees_off for server in able):
-        return f"It waits for {able[0].alias}. {able[0].sees_off}"
-    names = " or ".join(server.alias for server in able[:2])
-    return f"It waits for its turn on {names}."
-
-
-def _patience(servers: Sequence[ServerState]) -> float:
-    return PATIENCE_LOADS * min(server.load_seconds for server in servers)
-
-
-def _instead(job: Candidate, servers: Sequence[ServerState]) -> tuple[Button, ...]:
-    """Return the other servers that could do this job, as buttons."""
-    free = replace(job, target="")
-    others = [server.alias for server in servers if server.alias != job.target]
-    able = {server.alias for server in servers if hindrance(free, server, servers) is None}
-    return tuple(
-        Button(f"Use {alias}", "choose_server", alias) for alias in others if alias in able
-    )[:3]

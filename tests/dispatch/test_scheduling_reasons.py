@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 
-from dispatch.scheduling import choose, hindrance, why_waiting
+from dispatch.reasons import why_waiting
+from dispatch.scheduling import choose, hindrance
 from tests.dispatch.scheduling_cases import (
     candidate,
     checked,

@@ -10,7 +10,8 @@ from dispatch import heads
 from dispatch.candidates import able_elsewhere, candidates_for, has_work, reasons
 from dispatch.models import Inventory
 from dispatch.port import DispatchServers
-from dispatch.scheduling import choose, hindrance, why_waiting
+from dispatch.reasons import why_waiting
+from dispatch.scheduling import choose, hindrance
 from jobs.choices import Status
 from jobs.models import Job
 from tests import factories

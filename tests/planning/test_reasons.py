@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from dispatch.candidates import reasons
 from dispatch.models import Health, Inventory
-from dispatch.scheduling import choose, why_waiting
+from dispatch.reasons import why_waiting
+from dispatch.scheduling import choose
 from jobs.choices import Outcome, Status
 from jobs.models import Attempt, Job, QueueSettings
 from jobs.moments import in_words
