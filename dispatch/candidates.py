@@ -1,31 +1,31 @@
 """The bridge from rows to the pure scheduler, and back for the reasons that people read."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import Avg
+from django.db import connection
 from django.utils import timezone
 
-from dispatch import heads, scheduling
+from dispatch import scheduling
+from dispatch.heads import Head, heads
 from dispatch.inventory import ServerInventory
+from dispatch.kinds import Kind, Waiting, kinds_of, waiting_models
 from dispatch.known import inventories
-from dispatch.lease import is_fresh, live_count
-from dispatch.models import Server, Timing
+from dispatch.levels import Level, levels
+from dispatch.models import Server
 from dispatch.reasons import why_waiting
+from dispatch.states import Rivals, server_states
 from jobs.chains import own_reasons
 from jobs.choices import LaneClass
 from jobs.hours import opening_of
-from jobs.models import Attempt, Job, QueueSettings, Turn
+from jobs.models import Job, QueueSettings, Turn
 from jobs.models.derived import separated
 from jobs.moments import in_words
 from jobs.ports import Reason
 from jobs.readiness import begin_due
-from mobilesd.rows import Reader
+from mobilesd.rows import converted
 
 __all__ = [
     "able_elsewhere",
@@ -34,13 +34,12 @@ __all__ = [
     "has_work",
     "may_start",
     "reasons",
-    "server_states",
     "to_candidate",
 ]
 
 
 def to_candidate(
-    job: Job,
+    job: Job | Head,
     now: datetime,
     since: datetime | None = None,
     switches: QueueSettings | None = None,
@@ -88,7 +87,7 @@ def _closed(switches: QueueSettings, now: datetime) -> str:
     return f"The queue {words}" if words else ""
 
 
-def _held(job: Job, switches: QueueSettings) -> str:
+def _held(job: Job | Head, switches: QueueSettings) -> str:
     if switches.paused:
         return "The queue is paused: nothing new starts."
     if job.app_type in switches.paused_app_types:
@@ -97,7 +96,7 @@ def _held(job: Job, switches: QueueSettings) -> str:
 
 
 def candidate_levels(
-    server: Server, loaded: str, begins: timedelta = timedelta()
+    server: Server, loaded: str, begins: timedelta = timedelta(), rivals: Rivals | None = None
 ) -> Iterator[list[scheduling.Candidate]]:
     """Yield what this server may choose from, level by level (`dispatch.heads`).
 
@@ -112,52 +111,14 @@ def candidate_levels(
         return
     begin_due(now)
     known = inventories([server.pk]).get(server.pk)
-    where = server.app_type, server.alias
-    turns: dict[tuple[str, str], float] | None = None
-    rivals = _Rivals(server)
-    for level in heads.levels(*where):
-        names = heads.waiting_models(level, *where)
-        lacks, same = _sorted_out(names, known, loaded)
-        better = rivals.better(heads.waiting_loras(level, *where), names - set(lacks))
-        found = list(heads.heads(level, *where, now, without=lacks, better=better))
-        for name in same:
-            found += heads.heads(level, *where, now, better=better, checkpoint=name)
-        jobs = {job.pk: job for job in found}
-        if jobs and turns is None:
-            turns = _turns()
-        level_jobs = [
-            to_candidate(job, now, server.loaded_since, turns=turns) for job in jobs.values()
-        ]
+    rivals = rivals or Rivals(server)
+    for level in levels(server.app_type, server.alias):
+        waiting, same = _waiting(level, known, loaded, rivals)
+        found = heads(level, server.alias, now, waiting, same)
+        turns = _turns(level.lane_class, {job.scope for job in found})
+        level_jobs = [to_candidate(job, now, server.loaded_since, turns=turns) for job in found]
         if able := [job for job in level_jobs if not job.loras or rivals.leave(job)]:
             yield able
-
-
-class _Rivals:
-    """The other servers that a server may have to leave jobs to, as these name LoRAs; read once,
-    and only if any does."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    @cached_property
-    def _states(self) -> list[scheduling.ServerState]:
-        others = Server.objects.filter(enabled=True, app_type=self._server.app_type)
-        return server_states([self._server, *others.exclude(pk=self._server.pk)], timed=False)
-
-    def leave(self, job: scheduling.Candidate) -> bool:
-        """Tell whether the others leave this job to the server."""
-        return not scheduling.lacks_loras(job, self._states[0], self._states[1:])
-
-    def better(self, loras: Collection[str], checkpoints: Collection[str]) -> list[heads.Better]:
-        """Return the LoRAs of which others have more, with the checkpoints for which none does."""
-        found: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-        for each in loras:
-            wanted = scheduling.Candidate(UUID(int=0), self._server.app_type, loras=separated(each))
-            if self.leave(wanted):
-                continue
-            but = [name for name in checkpoints if self.leave(replace(wanted, checkpoint=name))]
-            found[tuple(sorted(but))].append(each)
-        return [heads.Better(sorted(sets), but) for but, sets in found.items()]
 
 
 def may_start(server: Server, switches: QueueSettings, at: datetime) -> bool:
@@ -167,22 +128,44 @@ def may_start(server: Server, switches: QueueSettings, at: datetime) -> bool:
     )
 
 
+def _waiting(
+    level: Level, known: ServerInventory | None, loaded: str, rivals: Rivals
+) -> tuple[Waiting, list[str]]:
+    """Return what waits on a level as a server sees it, and the names of its loaded checkpoint."""
+    names, all_names = waiting_models(level)
+    lacks, same = _sorted_out(names, known, loaded)
+    kinds, all_kinds = kinds_of(level, [name for name in names if name not in lacks])
+    able: list[Kind] = []
+    left: list[Kind] = []
+    for kind in kinds:
+        (able if rivals.leave_kind(kind) else left).append(kind)
+    return Waiting(sorted(lacks), able, left, all_names and all_kinds), same
+
+
 def _sorted_out(
-    names: Iterable[str], known: ServerInventory | None, loaded: str
-) -> tuple[list[str], list[str]]:
-    """Return the checkpoints that a server can't tell, and the names that mean the loaded one."""
+    names: Collection[str], known: ServerInventory | None, loaded: str
+) -> tuple[set[str], list[str]]:
+    """Return the checkpoints that a server lacks, and the names that mean the loaded one."""
     if known is None:
-        return [], [name for name in names if loaded and name == loaded]
-    lacks = [name for name in names if known.index.find(name) is None]
+        return set(), [name for name in names if loaded and name == loaded]
+    found = {name: known.index.find(name) for name in names if name}
     now = known.index.find(loaded) if loaded else None
-    same = [name for name in names if name == loaded or (now and known.index.find(name) is now)]
-    return lacks, same
+    lacks = {name for name, model in found.items() if model is None}
+    return lacks, [name for name in found if name == loaded or (now and found[name] is now)]
 
 
-def _turns() -> dict[tuple[str, str], float]:
-    """Return when each owner's last turn in each lane class was."""
-    rows = Turn.objects.values_list("lane_class", "scope", "at")
-    return {(lane_class, scope): at.timestamp() for lane_class, scope, at in rows}
+_TURNS = "SELECT scope, at FROM jobs_turn WHERE lane_class = %s AND scope IN ({marks})"
+
+
+def _turns(lane_class: str, scopes: Collection[str]) -> dict[tuple[str, str], float]:
+    """Return when the last turn of each of these owners in a lane class was."""
+    if not scopes:
+        return {}
+    marks = ", ".join(["%s"] * len(scopes))
+    with connection.cursor() as cursor:
+        cursor.execute(_TURNS.format(marks=marks), [lane_class, *scopes])
+        rows = list(converted(Turn, ("scope", "at"), cursor.fetchall()))
+    return {(lane_class, scope): at.timestamp() for scope, at in rows}
 
 
 def candidates_for(server: Server, loaded: str) -> list[scheduling.Candidate]:
@@ -208,104 +191,6 @@ def able_elsewhere(job: Job, without: Collection[str]) -> bool:
     states = server_states(timed=False)
     up = [replace(each, healthy=True, paused=False, closed="", yields="") for each in states]
     return any(scheduling.hindrance(wanted, each, up) is None for each in up)
-
-
-_BY_ALIAS = Reader(Server, "ORDER BY t.alias")
-
-
-def server_states(
-    servers: Sequence[Server] | None = None, *, timed: bool = True
-) -> list[scheduling.ServerState]:
-    """Return all servers as the scheduler sees them, in a fixed number of queries.
-
-    Without `timed` the learned load times are left out: only a choice needs them.
-    """
-    rows = list(servers if servers is not None else _BY_ALIAS.all())
-    ids = [row.pk for row in rows]
-    known = inventories(ids)
-    loads = _load_seconds(ids) if timed else {}
-    # A single server is compared with no other: two queries less on the way to its GPU.
-    several = len(rows) > 1
-    free_in = _free_in(rows) if several else {}
-    leaving = _leaving(rows) if several else {}
-    lanes_left = not several or _lanes_left()
-    now = timezone.now()
-    return [
-        scheduling.ServerState(
-            alias=row.alias,
-            app_type=row.app_type,
-            enabled=row.enabled,
-            paused=row.paused,
-            healthy=row.is_healthy,
-            health_text=row.health_text,
-            checkpoints=known[row.pk].checkpoints if row.pk in known else None,
-            known_index=known[row.pk].index if row.pk in known else None,
-            loaded=row.loaded_checkpoint,
-            load_seconds=loads.get(row.pk) or scheduling.DEFAULT_LOAD_SECONDS,
-            free_in=free_in.get(row.alias, 0.0),
-            busy=row.alias in free_in,
-            has_lane=lanes_left or is_fresh(row),
-            loras=_loras(known.get(row.pk)),
-            closed=opening_of(row).why_closed(now),
-            run_until_over=row.run_until is not None and opening_of(row).opens(now) is None,
-            yields=row.yield_text or "Somebody uses it." if row.yields_since else "",
-            waking=row.wake_text,
-            offline_for=(now - row.health_since).total_seconds() if row.health_since else None,
-            health=row.health,
-            failures=row.failures_in_row,
-            looked_at=in_words(row.probe_at, now) if row.probe_at and row.probe_at > now else "",
-            sees_off=leaving.get(row.alias, ""),
-        )
-        for row in rows
-    ]
-
-
-def _loras(known: ServerInventory | None) -> frozenset[str] | None:
-    return known.lora_keys if known is not None else None
-
-
-def _load_seconds(server_ids: Sequence[int]) -> Mapping[int, float]:
-    rows = Timing.objects.filter(server__in=server_ids, loads__gt=0)
-    return {
-        row["server"]: row["seconds"]
-        for row in rows.values("server").annotate(seconds=Avg("load_seconds"))
-    }
-
-
-def _lanes_left() -> bool:
-    live = live_count()
-    return live < settings.LANES or live < Server.objects.filter(enabled=True).count()
-
-
-def _free_in(servers: Sequence[Server]) -> dict[str, float]:
-    """Return the expected seconds until each busy server is free."""
-    now = timezone.now()
-    left: dict[str, float] = {}
-    # Not by the job's status as well, which follows from this: SQLite would walk all jobs for it.
-    running = (
-        Attempt.objects.open()
-        .filter(server_alias__in=[server.alias for server in servers])
-        .values_list(
-            "server_alias", "job__progress_row__eta_seconds", "job__progress_row__updated_at"
-        )
-    )
-    for alias, eta, at in running:
-        seconds = 10.0 if eta is None else max(0.0, eta - (now - at).total_seconds())
-        left[alias] = left.get(alias, 0.0) + seconds
-    return left
-
-
-def _leaving(servers: Sequence[Server]) -> dict[str, str]:
-    """Return in words which servers have to be rid of an old run before they begin another."""
-    lanes = {server.alias: server.lane_token for server in servers}
-    found: dict[str, str] = {}
-    rows = Attempt.objects.filter(server_alias__in=lanes, cleared_at__isnull=True)
-    for alias, lane, ended_at in rows.values_list("server_alias", "lane", "ended_at"):
-        if ended_at is not None:
-            found[alias] = "A cancelled picture has to end there first."
-        elif lane != lanes[alias]:
-            found.setdefault(alias, "What it was at when MobileSD stopped has to end there first.")
-    return found
 
 
 def reasons(jobs: Sequence[Job]) -> dict[UUID, Reason]:

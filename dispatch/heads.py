@@ -4,102 +4,62 @@ A queue may hold a hundred thousand jobs of one owner before the one job of anot
 first that this server can do. So the queue is never walked: with a few steps through an index each
 owner is found, and of each the first jobs that are due. What waits for a time or for other jobs is
 not in these indexes (`jobs.readiness`). Plain SQL, because a GPU waits for it.
-
-What is due is said here a second time, beside `JobQuerySet.due`; a test holds them together, and
-the claim asks `due` again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connection
 
-from jobs.choices import LaneClass, Status
+from dispatch.kinds import Kind, Waiting, marks, owners_of_kinds
+from dispatch.levels import ON_LEVEL, SCOPE, Level, of_level
+from jobs.due import DUE
 from jobs.models import Job, Turn
-from jobs.querysets import SCOPE
+from mobilesd.rows import converted, param
 
-__all__ = [
-    "HEAD",
-    "OWNERS",
-    "Better",
-    "Level",
-    "heads",
-    "levels",
-    "waiting_loras",
-    "waiting_models",
-]
+__all__ = ["HEAD", "OWNERS", "Head", "heads"]
 
-# Jobs looked at for one choice, owners among them, and models or sets of LoRAs that wait. Few jobs
-# are enough: those with the loaded model are looked for by themselves, and so are the owners.
+# Jobs looked at for one choice, and owners among them. Few jobs are enough: those with the loaded
+# model are looked for by themselves, and so are the owners.
 HEAD = 24
 OWNERS = 100
-_VALUES = 200
 _LEAST_EACH = 3
+# Jobs looked at kind by kind. Where it would be more, most of what waits can be done, and those
+# that can't are stepped over.
+_LOOKED_AT = 600
 
-# The literals are what lets a planner see that the partial indexes fit.
-_CHOOSABLE = """
-    {q}.status = 'pending' AND {q}.deleted_at IS NULL AND NOT {q}.held
-    AND NOT {q}.blocked AND {q}.put_off_until IS NULL
-    AND {q}.app_type = %(app_type)s AND {q}.target_server_alias = %(target)s
-"""
-_ON_LEVEL = f"{_CHOOSABLE} AND {{q}}.lane_class = %(lane)s AND {{q}}.priority = %(priority)s"
 
-_WAITS = f"""
-    EXISTS (
-        SELECT 1 FROM jobs_job q WHERE {_CHOOSABLE.format(q="q")}
-        AND q.lane_class = lanes.lane AND q.priority = priorities.priority
-    )
-"""
-_LEVELS = f"""
-    WITH lanes(lane, rank) AS (
-        VALUES ('{LaneClass.INTERACTIVE}', 0), ('{LaneClass.BACKGROUND}', 1)
-    ),
-    priorities(priority) AS (VALUES {", ".join(f"({n})" for n in range(1, 11))})
-    SELECT lane, priority FROM lanes CROSS JOIN priorities
-    WHERE {_WAITS}
-    ORDER BY rank, priority
-"""
+class Head(NamedTuple):
+    """A job that waits, in what the scheduler asks of it; `scope` is whose turn it takes."""
 
-# One step through an index for each value that waits.
-_NEXT = f"""
-    (SELECT q.{{column}} FROM jobs_job q WHERE {_ON_LEVEL.format(q="q")} AND q.{{column}} > {{than}}
-     AND NOT (q.{{column}} = '') ORDER BY q.{{column}} LIMIT 1)
-"""
-_VALUES_OF_LEVEL = f"""
-    WITH RECURSIVE known(name) AS (
-        SELECT {_NEXT.replace("{than}", "''")}
-        UNION ALL
-        SELECT {_NEXT.replace("{than}", "known.name")} FROM known WHERE known.name IS NOT NULL
-    )
-    SELECT name FROM known WHERE name IS NOT NULL LIMIT {_VALUES}
-"""
+    scope: str
+    position: int
+    pk: UUID
+    app_type: str
+    checkpoint: str
+    loras: str
+    target_server_alias: str
+    lane_class: str
+    priority: int
+    created_at: datetime
+    avoid_servers: list[str]
+    not_before: datetime | None
+    retry_at: datetime | None
 
-_SCOPE = SCOPE.replace("owner_id", "q.owner_id").replace("api_key_id", "q.api_key_id")
+
+_Row = tuple[Any, ...]
+_Pair = tuple[Kind, str]
+_COLUMNS = tuple("id" if name == "pk" else name for name in Head._fields if name != "scope")
+
+# --- Owner by owner -----------------------------------------------------------------------
+
 _NEXT_OWNER = f"""
-    (SELECT {_SCOPE} FROM jobs_job q WHERE {_ON_LEVEL.format(q="q")} {{only}}
-     AND {_SCOPE} {{than}} ORDER BY {_SCOPE} LIMIT 1)
-"""
-_DUE = f"""
-    (q.not_before IS NULL OR q.not_before <= %(now)s)
-    AND (q.retry_at IS NULL OR q.retry_at <= %(now)s)
-    AND (q.deadline IS NULL OR q.deadline > %(now)s)
-    AND NOT EXISTS (SELECT 1 FROM jobs_attempt a WHERE a.job_id = q.id AND a.cleared_at IS NULL)
-    AND NOT EXISTS (
-        SELECT 1 FROM jobs_jobdependency d JOIN jobs_job p ON p.id = d.parent_id
-        WHERE d.job_id = q.id AND p.status <> '{Status.COMPLETED}' AND (
-            d.on_failure = 'cancel' OR (
-                p.status IN ('{Status.PENDING}', '{Status.PROCESSING}') AND p.deleted_at IS NULL
-            )
-        )
-    )
-"""
-_FIRST_OF_OWNER = f"""
-    SELECT q.id FROM jobs_job q
-    WHERE {_ON_LEVEL.format(q="q")} {{only}} AND {_SCOPE} = owners.scope AND {_DUE} AND {{able}}
-    ORDER BY q.position, q.id LIMIT %(each)s
+    (SELECT {SCOPE} FROM jobs_job q WHERE {ON_LEVEL} {{only}}
+     AND {SCOPE} {{than}} ORDER BY {SCOPE} LIMIT 1)
 """
 _OWNERS = f"""
     WITH RECURSIVE owners(scope) AS (
@@ -110,118 +70,106 @@ _OWNERS = f"""
     )
     SELECT scope FROM owners WHERE scope IS NOT NULL LIMIT %(owners)s
 """
-_COLUMNS = (
-    "id",
-    "app_type",
-    "checkpoint",
-    "loras",
-    "target_server_alias",
-    "lane_class",
-    "priority",
-    "position",
-    "created_at",
-    "avoid_servers",
-    "not_before",
-    "retry_at",
-    "owner_id",
-    "api_key_id",
-)
 # The job does not avoid this server.
 _ABLE = {
     "sqlite": "instr(q.avoid_servers, %(quoted)s) = 0",
     "postgresql": "position(%(quoted)s in q.avoid_servers::text) = 0",
 }
-_NOT_IN = "AND q.checkpoint NOT IN ({marks})"
+_FIRST_OF_OWNER = f"""
+    SELECT q.id FROM jobs_job q
+    WHERE {ON_LEVEL} {{only}} AND {SCOPE} = heads.scope AND {DUE} AND {{able}}
+    ORDER BY q.position, q.id LIMIT %(each)s
+"""
+_LACKS = "AND q.checkpoint NOT IN ({marks})"
+_LEAVES = "AND (q.checkpoint, q.loras, q.avoid_servers) NOT IN (VALUES {marks})"
 _EQUAL = "AND q.checkpoint = %(checkpoint)s"
-# Another server has more of its LoRAs, unless it avoids a server: then who knows.
-_BETTER = "AND NOT (q.loras IN ({loras}) {but} AND q.avoid_servers = '[]')"
-_BUT = "AND q.checkpoint NOT IN ({marks})"
 
+# --- Kind by kind -------------------------------------------------------------------------
 
-@dataclass(frozen=True)
-class Level:
-    """Jobs among which neither class nor priority decides."""
-
-    lane_class: str
-    priority: int
-
-
-def levels(app_type: str, alias: str) -> list[Level]:
-    """Return the levels on which jobs wait, the first to be served first."""
-    found: set[Level] = set()
-    with connection.cursor() as cursor:
-        for target in ("", alias):
-            cursor.execute(_LEVELS, {"app_type": app_type, "target": target})
-            found |= {Level(lane, priority) for lane, priority in cursor.fetchall()}
-    return sorted(
-        found, key=lambda level: (level.lane_class != LaneClass.INTERACTIVE, level.priority)
-    )
-
-
-def waiting_models(level: Level, app_type: str, alias: str) -> set[str]:
-    """Return the checkpoints that the jobs of a level ask for, as they call them."""
-    return _waiting("checkpoint", level, app_type, alias)
-
-
-def waiting_loras(level: Level, app_type: str, alias: str) -> set[str]:
-    """Return the LoRAs that the jobs of a level ask for, as `Job.loras` has those of a job."""
-    return _waiting("loras", level, app_type, alias)
-
-
-def _waiting(column: str, level: Level, app_type: str, alias: str) -> set[str]:
-    names: set[str] = set()
-    with connection.cursor() as cursor:
-        for target in ("", alias):
-            statement = _VALUES_OF_LEVEL.format(column=column)
-            cursor.execute(statement, _values(level, app_type, target))
-            names |= {name for (name,) in cursor.fetchall()}
-    return names
-
-
-@dataclass(frozen=True)
-class Better:
-    """LoRAs (as in `Job.loras`) that others have more of, but with these checkpoints nobody."""
-
-    loras: Sequence[str]
-    but: Sequence[str] = ()
+_FIRST_OF_KIND = f"""
+    SELECT q.id FROM jobs_job q
+    WHERE {ON_LEVEL} AND q.checkpoint = heads.checkpoint AND q.loras = heads.loras
+    AND q.avoid_servers = heads.avoids AND {SCOPE} = heads.scope AND {DUE}
+    ORDER BY q.position, q.id LIMIT %(each)s
+"""
 
 
 def heads(
-    level: Level,
-    app_type: str,
-    alias: str,
-    now: datetime,
-    *,
-    without: Sequence[str] = (),
-    better: Sequence[Better] = (),
-    checkpoint: str = "",
-) -> Iterator[Job]:
-    """Yield of each owner the first jobs of a level that are due and that this server may do.
+    level: Level, alias: str, now: datetime, waiting: Waiting, loaded: Sequence[str] = ()
+) -> list[Head]:
+    """Return of each owner the first jobs of a level that are due and that this server may do.
 
-    `without`: checkpoints that the server lacks; `better`: what another server does better;
-    `checkpoint`: only jobs with this one. Where more than OWNERS wait, those after the one who was
-    served last.
+    And once more those with one of the `loaded` names of a checkpoint. Where more than OWNERS
+    wait, those after the one who was served last.
     """
-    extra: dict[str, Any] = {}
+    found: dict[UUID, Head] = {}
+    for target in level.targets:
+        pairs = _pairs(level, target, waiting)
+        for name in ("", *loaded):
+            few = None if pairs is None else _by_kinds(level, target, now, pairs, name)
+            if few is None:
+                few = _by_owners(level, target, alias, now, waiting, name)
+            found |= {head.pk: head for head in few}
+    return list(found.values())
 
-    def marks(values: Sequence[str]) -> str:
-        names = {f"name{len(extra) + n}": value for n, value in enumerate(values)}
-        extra.update(names)
-        return ", ".join(f"%({name})s" for name in names)
 
-    which = [_NOT_IN.format(marks=marks(without))] if without else []
+def _pairs(level: Level, target: str, waiting: Waiting) -> list[_Pair] | None:
+    """Return the kinds that this server can do, each with who has such jobs; None if the first
+    ones are found sooner by stepping over the others."""
+    if not waiting.whole or not (waiting.lacks or waiting.left):
+        return None
+    pairs = owners_of_kinds(level, target, waiting.able, _LOOKED_AT + 1)
+    return pairs if len(pairs) <= _LOOKED_AT else None
+
+
+def _by_kinds(
+    level: Level, target: str, now: datetime, pairs: Sequence[_Pair], checkpoint: str
+) -> list[Head] | None:
+    """Return the first jobs of each owner, of those kinds with a checkpoint ("": all); None if
+    these are too many to look at."""
+    some = [pair for pair in pairs if checkpoint in ("", pair[0].checkpoint)]
+    owners = set(_next_owners(level, sorted({scope for _, scope in some})))
+    each = _each(len(owners))
+    if len(some) * each > _LOOKED_AT:
+        return None
+    values = {**of_level(level, target), "now": param(now), "each": each}
+    rows = marks([(*kind, scope) for kind, scope in some if scope in owners], values)
+    if not rows:
+        return []
+    names = "checkpoint, loras, avoids, scope"
+    statement = _reading(f"heads({names}) AS (VALUES {rows})", _FIRST_OF_KIND)
+    of_owners: defaultdict[str, list[_Row]] = defaultdict(list)
+    for row in sorted(_read(statement, values), key=lambda row: row[1:3]):  # by place and id
+        of_owners[row[0]].append(row)
+    return _heads(row for rows in of_owners.values() for row in rows[:each])
+
+
+def _by_owners(
+    level: Level, target: str, alias: str, now: datetime, waiting: Waiting, checkpoint: str
+) -> list[Head]:
+    """Return the first jobs of each owner, stepping over those that this server can't do."""
+    values = of_level(level, target)
+    which = []
+    if waiting.lacks:
+        names = {f"lacks{n}": name for n, name in enumerate(waiting.lacks)}
+        values.update(names)
+        which.append(_LACKS.format(marks=", ".join(f"%({name})s" for name in names)))
+    if waiting.left:
+        which.append(_LEAVES.format(marks=marks(waiting.left, values)))
     if checkpoint:
         which.append(_EQUAL)
-        extra["checkpoint"] = checkpoint
-    for some in better:
-        but = _BUT.format(marks=marks(some.but)) if some.but else ""
-        which.append(_BETTER.format(loras=marks(some.loras), but=but))
+        values["checkpoint"] = checkpoint
     only = " ".join(which)
-    for target in ("", alias):
-        values = _values(level, app_type, target) | extra
-        owners = _owners(level, only, values)
-        if owners:
-            yield from _firsts(owners, only, values, alias, now)
+    owners = _owners(level, only, values)
+    if not owners:
+        return []
+    values |= {f"owner{n}": scope for n, scope in enumerate(owners)}
+    values |= {"quoted": f'"{alias}"', "now": param(now), "each": _each(len(owners))}
+    return _heads(_read(_statement(only, len(owners), connection.vendor), values))
+
+
+def _each(owners: int) -> int:
+    return max(_LEAST_EACH, HEAD // max(1, owners))
 
 
 def _owners(level: Level, only: str, values: Mapping[str, Any]) -> list[str]:
@@ -238,11 +186,21 @@ def _owners(level: Level, only: str, values: Mapping[str, Any]) -> list[str]:
     owners = ask(">=", "")
     if len(owners) <= OWNERS:
         return owners
-    turns = Turn.objects.filter(lane_class=level.lane_class).order_by("-at")
-    last = turns.values_list("scope", flat=True).first() or ""
     # In a circle: who was left out now comes nearer with each turn.
-    after = ask(">", last)
-    return [*after, *owners][:OWNERS]
+    return [*ask(">", _served_last(level)), *owners][:OWNERS]
+
+
+def _next_owners(level: Level, owners: Sequence[str]) -> Sequence[str]:
+    """Return those whose turn comes next, of all owners in their order."""
+    if len(owners) <= OWNERS:
+        return owners
+    last = _served_last(level)
+    return [*(scope for scope in owners if scope > last), *owners][:OWNERS]
+
+
+def _served_last(level: Level) -> str:
+    turns = Turn.objects.filter(lane_class=level.lane_class).order_by("-at")
+    return turns.values_list("scope", flat=True).first() or ""
 
 
 @lru_cache
@@ -250,29 +208,28 @@ def _statement(only: str, count: int, vendor: str) -> str:
     """Return the statement that reads the first jobs of so many owners."""
     owners = ", ".join(f"(%(owner{n})s)" for n in range(count))
     first = _FIRST_OF_OWNER.format(only=only, able=_ABLE[vendor])
-    if vendor == "postgresql":
+    return _reading(f"heads(scope) AS (VALUES {owners})", first)
+
+
+def _reading(each: str, first: str) -> str:
+    """Return the statement that reads for each row of a table the first jobs."""
+    if connection.vendor == "postgresql":
         joined = f"CROSS JOIN LATERAL ({first}) h JOIN jobs_job j ON j.id = h.id"
     else:
         joined = f"CROSS JOIN jobs_job j ON j.id IN ({first})"
     columns = ", ".join(f"j.{connection.ops.quote_name(name)}" for name in _COLUMNS)
-    return f"WITH owners(scope) AS (VALUES {owners}) SELECT {columns} FROM owners {joined}"
+    return f"WITH {each} SELECT heads.scope, {columns} FROM heads {joined}"
 
 
-def _firsts(
-    owners: Sequence[str], only: str, values: Mapping[str, Any], alias: str, now: datetime
-) -> Iterator[Job]:
-    at: Any = Job._meta.get_field("not_before").get_db_prep_value(now, connection)
-    named = {f"owner{n}": scope for n, scope in enumerate(owners)}
-    named["quoted"] = f'"{alias}"'
-    each = max(_LEAST_EACH, HEAD // len(owners))
-    statement = _statement(only, len(owners), connection.vendor)
-    yield from Job.objects.raw(statement, {**values, **named, "now": at, "each": each})
+def _read(statement: str, values: Mapping[str, Any]) -> list[_Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        rows: list[_Row] = cursor.fetchall()
+        return rows
 
 
-def _values(level: Level, app_type: str, target: str) -> dict[str, Any]:
-    return {
-        "app_type": app_type,
-        "target": target,
-        "lane": level.lane_class,
-        "priority": level.priority,
-    }
+def _heads(rows: Iterable[_Row]) -> list[Head]:
+    """Return rows as Python has them; whose they are is a text already."""
+    rows = list(rows)
+    read = converted(Job, _COLUMNS, [row[1:] for row in rows])
+    return [Head(row[0], *values) for row, values in zip(rows, read, strict=True)]

@@ -7,9 +7,10 @@ from math import inf
 from statistics import fmean
 from uuid import UUID
 
-from dispatch.candidates import server_states, to_candidate
+from dispatch.candidates import to_candidate
 from dispatch.models import Server, Timing
 from dispatch.simulation import Machine, Work
+from dispatch.states import server_states
 from dispatch.work_units import work_units
 from jobs.choices import Status
 from jobs.hours import Opening, opening_of

@@ -17,9 +17,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from dispatch import wake_on_lan
-from dispatch.candidates import candidates_for, server_states
+from dispatch.candidates import candidates_for
 from dispatch.models import Health, Server
 from dispatch.scheduling import ServerState, hindrance
+from dispatch.states import server_states
 from jobs.moments import in_words
 
 __all__ = ["COMMAND_SECONDS", "due", "wake", "wake_needed"]

@@ -1,6 +1,6 @@
 """Jobs that wait for other jobs: what becomes of them when those end (design §4).
 
-Whether a job may start is asked of its parents' rows each time (`JobQuerySet.due`), so nothing
+Whether a job may start is asked of its parents' rows each time (`jobs.due`), so nothing
 here has to happen for a job to be held back rightly. What has to happen is that a job whose
 parent came to nothing fails as well. That is done after the commit of the parent's end, job by
 job of the chain; a process that dies in between leaves work that `settle_left` finds.
@@ -244,7 +244,7 @@ def own_reasons(jobs: Sequence[Job], now: datetime | None = None) -> dict[UUID, 
     """Return why those of these pending jobs wait that something of their own holds back.
 
     A nod, another job, a run of before, or a deadline that has passed: from the same conditions
-    as `JobQuerySet.due`; two queries.
+    as `jobs.due`; two queries.
     """
     now = now or timezone.now()
     found = {job.pk: why for job in jobs if (why := _held_or_late(job, now)) is not None}

@@ -1,7 +1,6 @@
 """Questions about many jobs or attempts at once."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
@@ -11,7 +10,6 @@ from django.db.models.lookups import Exact, IsNull
 
 from jobs.checksums import JOB
 from jobs.choices import Outcome, Status
-from jobs.hours import opening_of
 from jobs.models.derived import derived
 
 if TYPE_CHECKING:
@@ -166,31 +164,6 @@ class JobQuerySet(OwnedQuerySet["Job"]):
     def queued(self) -> Self:
         """Keep the pending jobs, in the order of the queue."""
         return self.filter(status=Status.PENDING, deleted_at__isnull=True).order_by(*QUEUE_ORDER)
-
-    def due(self, now: datetime) -> Self:
-        """Keep the queued jobs that nothing but a free server holds back.
-
-        A retried job waits until the backend is known to be rid of its old attempt, the rest of a
-        batch for a nod, and a job of a chain for those that it depends on; while the queue or its
-        app type is paused, or outside of the queue's hours, none is due; past its deadline a job
-        never is.
-        """
-        from jobs.models import Attempt, QueueSettings
-
-        switches = QueueSettings.current()
-        if switches.paused or not opening_of(switches).is_open(now):
-            return self.none()
-        uncleared = Attempt.objects.filter(job=OuterRef("pk"), cleared_at__isnull=True)
-        return (
-            self.queued()
-            .filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
-            .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
-            .filter(Q(deadline__isnull=True) | Q(deadline__gt=now))
-            .filter(~Exists(uncleared))
-            .filter(held=False)
-            .filter(~waits_for_others())
-            .exclude(app_type__in=switches.paused_app_types)
-        )
 
     def place_of(self, job: "Job", *, at_most: int | None = None) -> int | None:
         """Return a pending job's place in the queue, from 1; None beyond `at_most`.

@@ -2,7 +2,7 @@
 
 Both are columns, so that such jobs are not in the indexes that a lane steps through, however many
 there are. They are no more than that: whether a job may start is asked of its times and of its
-parents' rows, by the lane's look and by the claim (`JobQuerySet.due`). A job that stands among the
+parents' rows, by the lane's look and by the claim (`jobs.due`). A job that stands among the
 others too early is stepped over. One that was forgotten is found by the sweep (`unblock_left`).
 """
 

@@ -17,9 +17,12 @@ from django.utils import timezone
 
 from jobs import events, inputs
 from jobs.choices import FINAL, Outcome, Status
-from jobs.models import Attempt, Job, JobProgress, Turn, hold_queue
+from jobs.due import DUE
+from jobs.hours import opening_of
+from jobs.models import Attempt, Job, JobProgress, QueueSettings, hold_queue
 from jobs.querysets import waits_for_others
 from jobs.signals import attempt_cancelled, job_ended, job_waiting
+from mobilesd.rows import Reader, insert, param
 
 __all__ = [
     "Trouble",
@@ -118,51 +121,59 @@ def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
     """Give a pending job to a server and open its attempt. Lease-fenced (protocol rule 1)."""
     _in_transaction()
     hold_queue(shared=True)
+    switches = QueueSettings.current()
     now = timezone.now()
-    # Asked again here: since the lane chose it, the job may have been cancelled and retried, sent
-    # to another server, or put off, or the queue paused.
-    due = Job.objects.due(now).filter(target_server_alias__in=["", server_alias])
-    won = due.filter(pk=job_id).update(
-        status=Status.PROCESSING,
-        server_alias=server_alias,
-        started_at=now,
-        finished_at=None,
-        retry_at=None,
-        error_code="",
-        error_message="",
-        error_hint="",
-        updated_at=now,
-    )
-    if not won:
+    if switches.paused or not opening_of(switches).is_open(now):
         return None
-    job = Job.objects.get(pk=job_id)
-    attempt = Attempt.objects.create(
+    values = {"job": param(job_id), "alias": server_alias, "now": param(now)}
+    paused = {f"paused{n}": name for n, name in enumerate(switches.paused_app_types)}
+    marks = ", ".join(f"%({name})s" for name in paused)
+    others = f"AND q.app_type NOT IN ({marks})" if paused else ""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM.format(others=others), {**values, **paused})
+        if not cursor.rowcount:
+            return None
+    job, (attempts, retried_by) = _CLAIMED.with_more(job_id)[0]
+    attempt = Attempt(
         job=job,
         server_alias=server_alias,
-        api_key_prefix=_charged_key(job),
-        number=job.attempts.count() + 1,
+        # Whose quota the run counts for: that of who asked for it last.
+        api_key_prefix=retried_by if retried_by is not None else job.api_key_id or "",
+        number=attempts + 1,
         lane=lane,
         created_at=now,
     )
+    insert(attempt)
     _take_turn(job, now)
     _status_event(job, attempt=attempt.token)
     return attempt
 
 
+# Plain SQL, because a GPU waits for it. What is due is asked again here: since the lane chose it,
+# the job may have been cancelled and retried, sent to another server, or put off.
+_CLAIM = f"""
+    UPDATE jobs_job AS q SET status = '{Status.PROCESSING}', server_alias = %(alias)s,
+        started_at = %(now)s, finished_at = NULL, retry_at = NULL, put_off_until = not_before,
+        error_code = '', error_message = '', error_hint = '', updated_at = %(now)s
+    WHERE q.id = %(job)s AND q.status = '{Status.PENDING}' AND q.deleted_at IS NULL AND NOT q.held
+    AND q.target_server_alias IN ('', %(alias)s) AND {DUE} {{others}}
+"""
+_CLAIMED = Reader(
+    Job,
+    "WHERE t.id = %s",
+    "(SELECT COUNT(*) FROM jobs_attempt a WHERE a.job_id = t.id)",
+    "(SELECT r.api_key_prefix FROM jobs_retry r WHERE r.job_id = t.id ORDER BY r.at DESC LIMIT 1)",
+)
+_TURN = """
+    INSERT INTO jobs_turn (scope, lane_class, at) VALUES (%s, %s, %s)
+    ON CONFLICT (scope, lane_class) DO UPDATE SET at = EXCLUDED.at
+"""
+
+
 def _take_turn(job: Job, now: datetime) -> None:
     """Note that it was its owner's turn: the others of its class come first now (design §7)."""
-    Turn.objects.bulk_create(
-        [Turn(scope=job.scope, lane_class=job.lane_class, at=now)],
-        update_conflicts=True,
-        unique_fields=["scope", "lane_class"],
-        update_fields=["at"],
-    )
-
-
-def _charged_key(job: Job) -> str:
-    """Return the prefix of the key whose quota a run counts for: of who asked for it last."""
-    retry = job.retries.order_by("-at").only("api_key_prefix").first()
-    return retry.api_key_prefix if retry is not None else job.api_key_id or ""
+    with connection.cursor() as cursor:
+        cursor.execute(_TURN, [job.scope, job.lane_class, param(now)])
 
 
 def mark_submitted(token: UUID, *, lane: UUID) -> bool:

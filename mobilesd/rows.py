@@ -5,14 +5,15 @@ for a row by its key that takes several times as long as the database does. Ever
 through querysets.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
-__all__ = ["Reader", "Rows", "insert"]
+__all__ = ["Reader", "Rows", "converted", "insert", "param"]
 
 _Row = TypeVar("_Row", bound=models.Model)
 _Converter = tuple[int, Callable[[Any, Any, Any], Any], Any]
@@ -22,22 +23,51 @@ _Converter = tuple[int, Callable[[Any, Any, Any], Any], Any]
 
 
 @lru_cache
-def _plan(
-    model: type[models.Model], rest: str, more: tuple[str, ...], vendor: str
-) -> tuple[str, tuple[str, ...], tuple[_Converter, ...]]:
-    """Return the statement, the names of the model's values, and what makes them Python's."""
-    quote = connection.ops.quote_name
-    table = quote(model._meta.db_table)
-    names, columns, converters = [], [], []
-    for place, field in enumerate(model._meta.concrete_fields):
-        names.append(field.attname)
-        columns.append(f"t.{quote(str(field.column))}")
+def _columns(
+    model: type[models.Model], names: tuple[str, ...], vendor: str
+) -> tuple[tuple[str, ...], tuple[_Converter, ...]]:
+    """Return the columns of these fields, and what makes their values Python's."""
+    columns, converters = [], []
+    for place, name in enumerate(names):
+        field: Any = model._meta.get_field(name)
+        columns.append(f"t.{connection.ops.quote_name(str(field.column))}")
         expression = field.get_col(model._meta.db_table)
         own = expression.get_db_converters(connection)
         for converter in [*connection.ops.get_db_converters(expression), *own]:
             converters.append((place, converter, expression))
+    return tuple(columns), tuple(converters)
+
+
+def _convert(
+    rows: Iterable[Sequence[Any]], converters: Sequence[_Converter], database: Any
+) -> Iterator[list[Any]]:
+    for raw in rows:
+        values = list(raw)
+        for place, converter, expression in converters:
+            if values[place] is not None:  # every converter of ours passes None on
+                values[place] = converter(values[place], expression, database)
+        yield values
+
+
+def converted(
+    model: type[models.Model], names: tuple[str, ...], rows: Iterable[Sequence[Any]]
+) -> Iterator[list[Any]]:
+    """Yield what the database gave for these fields of a model as Python's values."""
+    database = connections[DEFAULT_DB_ALIAS]
+    return _convert(rows, _columns(model, names, database.vendor)[1], database)
+
+
+@lru_cache
+def _plan(
+    model: type[models.Model], rest: str, more: tuple[str, ...], vendor: str
+) -> tuple[str, tuple[str, ...], tuple[_Converter, ...]]:
+    """Return the statement, the names of the model's values, and what makes them Python's."""
+    fields = model._meta.concrete_fields
+    columns, converters = _columns(model, tuple(field.name for field in fields), vendor)
     selected = ", ".join([*columns, *more])
-    return f"SELECT {selected} FROM {table} t {rest}", tuple(names), tuple(converters)
+    table = connection.ops.quote_name(model._meta.db_table)
+    statement = f"SELECT {selected} FROM {table} t {rest}"
+    return statement, tuple(field.attname for field in fields), converters
 
 
 class Reader(Generic[_Row]):
@@ -62,20 +92,19 @@ class Reader(Generic[_Row]):
         plan = _plan(self._model, self._rest, self._more, database.vendor)
         statement, names, converters = plan
         with database.cursor() as cursor:
-            cursor.execute(statement, [_param(value) for value in params])
+            cursor.execute(statement, [param(value) for value in params])
             found = cursor.fetchall()
         rows = []
-        for raw in found:
-            values = list(raw)
-            for place, converter, expression in converters:
-                if values[place] is not None:  # every converter of ours passes None on
-                    values[place] = converter(values[place], expression, database)
+        for values in _convert(found, converters, database):
             own, more = values[: len(names)], values[len(names) :]
             rows.append((self._model.from_db(database.alias, names, own), more))
         return rows
 
 
-def _param(value: Any) -> Any:
+def param(value: Any) -> Any:
+    """Return a value as statements of plain SQL take it."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
     if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
         return value.hex
     return value

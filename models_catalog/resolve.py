@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["KnownModel", "ModelIndex", "bare_name", "has_lora", "model_key", "resolve"]
 
@@ -58,9 +59,14 @@ class ModelIndex:
             for level, forms in zip(self._levels, _forms(model), strict=True):
                 for form in forms - {""}:
                     level[form].append(model)
+        # A lane looks up the same few hundred names before each job.
+        self._kept = lru_cache(maxsize=2048)(self._find)
 
     def find(self, name: str) -> KnownModel | None:
         """Return the model that a name means, or None; an ambiguous name means none."""
+        return self._kept(name)
+
+    def _find(self, name: str) -> KnownModel | None:
         found = self.matches(name)
         exact = [model for model in found if model.name == name]
         if len(exact) == 1:

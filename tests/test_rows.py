@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apikeys.actors import SYSTEM, Actor
@@ -10,7 +11,7 @@ from apikeys.models import ApiKey
 from dispatch.models import Server
 from jobs.choices import Status
 from jobs.models import Event, Job
-from mobilesd.rows import Reader, insert
+from mobilesd.rows import Reader, converted, insert, param
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,20 @@ def test_each_field_is_read_as_a_queryset_reads_it(model):
     assert [type(value) for row in read for value in values(row).values()] == [
         type(value) for row in read for value in wanted[row.pk].values()
     ]
+
+
+def test_values_of_some_columns_become_those_of_the_fields():
+    now = timezone.now()
+    owner = factories.user()
+    job = factories.job(not_before=now, avoid_servers=["é"], owner=owner)
+    names = ("id", "avoid_servers", "not_before", "owner", "retry_at")
+    with connection.cursor() as cursor:
+        statement = "SELECT id, avoid_servers, not_before, owner_id, retry_at FROM jobs_job"
+        cursor.execute(
+            f"{statement} WHERE id = %s AND not_before <= %s", [param(job.pk), param(now)]
+        )
+        rows = list(converted(Job, names, cursor.fetchall()))
+    assert rows == [[job.pk, ["é"], now, owner.pk, None]]
 
 
 def test_a_row_that_was_read_can_be_changed_and_saved():

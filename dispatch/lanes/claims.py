@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from dispatch import standing
-from dispatch.candidates import candidate_levels, may_start, server_states
+from dispatch.candidates import candidate_levels, may_start
 from dispatch.dispatchers.base import BackendError, Dispatcher, ErrorClass, Order, Request
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.inventory import ServerInventory, load
@@ -20,14 +20,18 @@ from dispatch.lanes.run import Run
 from dispatch.lease import Lease
 from dispatch.models import Server
 from dispatch.scheduling import Candidate, ServerState, choose
+from dispatch.states import Rivals
 from jobs import transitions
 from jobs.inputs import OutputMissing, restore, with_outputs
 from jobs.models import Attempt, Job, QueueSettings
+from mobilesd.rows import Reader
 from mobilesd.storage import has_room
 
 __all__ = ["Claimer"]
 
 log = logging.getLogger(__name__)
+
+_SERVER = Reader(Server, "WHERE t.id = %s")
 
 
 def _gives_way(job: Candidate) -> bool:
@@ -55,18 +59,18 @@ class Claimer:
         is that run: the hours must still be open when it ends.
         """
         begins = timedelta(seconds=(behind.remaining() or 0.0) if behind else 0.0)
-        server = Server.objects.filter(pk=self._lease.server_id).first()
+        server = _SERVER.first(self._lease.server_id)
         if server is None or not server.enabled or server.paused or not server.is_healthy:
             return None
         if server.yields_since is not None or not has_room():
             return None
+        rivals = Rivals(server)
         states: list[ServerState] = []
         seen: list[Candidate] = []
         chosen: Candidate | None = None
-        for level in candidate_levels(server, loaded or server.loaded_checkpoint, begins):
+        for level in candidate_levels(server, loaded or server.loaded_checkpoint, begins, rivals):
             if not states:
-                rivals = Server.objects.filter(enabled=True, app_type=server.app_type)
-                states = server_states([server, *rivals.exclude(pk=server.pk)])
+                states = list(rivals.states)
                 if loaded:
                     states[0] = replace(states[0], loaded=loaded)
             if chosen is not None and level[0].rank[0] != chosen.rank[0]:
@@ -89,8 +93,8 @@ class Claimer:
         """
         with self._lease.fenced():
             # Read under the fence's lock: a pause or removal that came first counts.
-            server = Server.objects.get(pk=self._lease.server_id)
-            if not server.enabled or server.paused or server.address != address:
+            server = _SERVER.first(self._lease.server_id)
+            if server is None or not server.enabled or server.paused or server.address != address:
                 return None
             if not may_start(server, QueueSettings.current(), timezone.now()):
                 return None

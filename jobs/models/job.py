@@ -21,7 +21,8 @@ def position_now() -> int:
 
 _LISTED = Q(deleted_at__isnull=True)
 _WAITS = Q(status="pending", deleted_at__isnull=True)
-_LOOKED_AT = ("loras", "avoid_servers", "not_before", "retry_at", "deadline")
+_TIMES = ("not_before", "retry_at", "deadline")
+_LOOKED_AT = ("loras", "avoid_servers", *_TIMES)
 _CHOOSABLE = _WAITS & Q(held=False, blocked=False, put_off_until__isnull=True)
 
 
@@ -146,15 +147,21 @@ class Job(models.Model):
                 name="job_models",
                 condition=_CHOOSABLE,
             ),
-            # Which LoRAs are waited for, where any are.
+            # Which kinds of jobs wait, and of each the first jobs (dispatch.kinds).
             models.Index(
                 "app_type",
                 "target_server_alias",
                 "lane_class",
                 "priority",
+                "checkpoint",
                 "loras",
-                name="job_loras",
-                condition=_CHOOSABLE & ~Q(loras=""),
+                "avoid_servers",
+                ScopeOf(),
+                "position",
+                "id",
+                *_TIMES,
+                name="job_kinds",
+                condition=_CHOOSABLE,
             ),
             # What is to be put into those above when its time has come, or was forgotten.
             models.Index(

@@ -13,6 +13,7 @@ from jobs.models import Attempt, Job
 from jobs.services import Need, Order, submit
 from jobs.transitions import Trouble
 from tests import factories
+from tests.due import due
 
 PARAMS = {"positive_prompt": "a lighthouse", "width": 512, "height": 512, "steps": 4}
 TROUBLE = Trouble("boom", "The server could not make it.")
@@ -61,7 +62,7 @@ def cancel(job: Job) -> None:
 
 
 def is_due(job: Job) -> bool:
-    return Job.objects.due(timezone.now()).filter(pk=job.pk).exists()
+    return due(timezone.now()).filter(pk=job.pk).exists()
 
 
 def status(job: Job) -> str:

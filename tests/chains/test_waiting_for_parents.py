@@ -135,14 +135,6 @@ def test_a_refused_order_leaves_nothing(rows):
     assert not JobDependency.objects.exists()
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of SQLite")
-def test_the_look_at_parents_goes_along_an_index():
-    factories.job()
-    plan = Job.objects.due(timezone.now())[:200].explain()
-    assert "INDEX job_queue" in plan
-    assert "SCAN" not in plan.replace("SCAN jobs_job USING INDEX job_queue", "")
-
-
 def test_cancelled_children_stay_cancelled():
     first = factories.job()
     second = waiting(first)

@@ -13,6 +13,7 @@ from jobs.models import Batch, Event, Job
 from jobs.services import batch_standings, nod
 from jobs.services.undo import undo
 from tests import factories
+from tests.due import due
 from tests.operations.test_contract_bulk import BULK, PARAMS, order
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,8 +29,8 @@ def nodded(api, batch, **body):
     return api.send("POST", f"/api/v2/batches/{batch.pk}/nod", body)
 
 
-def due():
-    return Job.objects.due(timezone.now()).count()
+def how_many_are_due():
+    return due(timezone.now()).count()
 
 
 def test_only_the_first_are_due_and_may_be_claimed(api):
@@ -37,7 +38,7 @@ def test_only_the_first_are_due_and_may_be_claimed(api):
     held = list(Job.objects.filter(held=True).order_by("position"))
     every = list(Job.objects.filter(batch=batch).order_by("position"))
     assert held == every[2:]
-    assert due() == 2
+    assert how_many_are_due() == 2
     server = factories.server()
     assert {c.id for c in candidates_for(server, "")} == {job.pk for job in every[:2]}
     reason = reasons(held)[held[0].pk]
@@ -51,7 +52,7 @@ def test_a_nod_lets_the_rest_run_and_is_told(api):
     assert answer.status_code == 200
     told = {"success": True, "released": 3, "cancelled": 0, "also": [], "undo": None}
     assert answer.json() == told
-    assert due() == 5
+    assert how_many_are_due() == 5
     assert Event.objects.filter(kind="job.changed", payload__fields=["held"]).count() == 3
     batch.refresh_from_db()
     assert batch.nodded_at is not None
@@ -68,14 +69,14 @@ def test_a_shaken_head_cancels_the_rest_and_can_be_undone(api, member):
     assert Job.objects.filter(status=Status.PENDING, held=True).count() == 3
     batch.refresh_from_db()
     assert batch.nodded_at is None
-    assert due() == 2
+    assert how_many_are_due() == 2
 
 
 def test_a_second_nod_finds_nothing_to_do(api):
     batch = send(api)
     nodded(api, batch, go=True)
     assert nodded(api, batch, go=False).json()["cancelled"] == 0
-    assert due() == 5
+    assert how_many_are_due() == 5
 
 
 def test_a_nod_must_say_what_it_means(api):
@@ -105,7 +106,7 @@ def test_a_cancelled_one_that_is_retried_does_not_wait_for_a_nod_again(api):
     nod(batch.pk, SYSTEM, go=False)
     job = Job.objects.filter(status=Status.CANCELLED).first()
     assert api.send("POST", f"/api/v2/jobs/{job.pk}/retry").status_code == 200
-    assert due() == 3
+    assert how_many_are_due() == 3
 
 
 @pytest.mark.parametrize(("first", "held"), [(5, 0), (9, 0), (1, 4)])

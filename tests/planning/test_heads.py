@@ -17,6 +17,7 @@ from jobs.hours import parse
 from jobs.models import Job, JobDependency, QueueSettings, Turn
 from jobs.transitions import claim
 from tests import factories
+from tests.due import due
 
 pytestmark = pytest.mark.django_db
 
@@ -71,14 +72,34 @@ def test_it_is_what_is_due_and_fits_the_server(seed):
     ]
     for _ in range(30):
         some_job(rng, owners, parents)
-    due = {
+    wanted = {
         job.pk
-        for job in Job.objects.due(timezone.now())
+        for job in due(timezone.now())
         if job.app_type == "forge"
         and job.target_server_alias in ("", "a")
         and "a" not in job.avoid_servers
     }
-    assert seen(server) == due
+    assert seen(server) == wanted
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_claim_takes_what_is_due_and_nothing_else(seed):
+    rng, now = random.Random(seed), timezone.now()
+    owners = [None, factories.user()]
+    parents = [factories.job(status, app_type="other") for status in Status.values]
+    jobs = [some_job(rng, owners, parents) for _ in range(30)]
+    if seed == 3:
+        QueueSettings(paused_app_types=["forge", "comfyui"]).save()
+    wanted = {job.pk for job in due(now) if job.target_server_alias in ("", "a")}
+    assert wanted
+    made = Job.objects.in_bulk([job.pk for job in jobs])
+    taken = {pk for pk in made if claim(pk, server_alias="a", lane=uuid4())}
+    assert taken == wanted & set(made)
+    for job in Job.objects.filter(pk__in=taken):
+        assert (job.status, job.server_alias, job.retry_at) == (Status.PROCESSING, "a", None)
+        assert job.put_off_until == job.not_before
+        assert job.attempts.get(ended_at=None).number == made[job.pk].attempts.count()
+    assert Job.objects.filter(status=Status.PROCESSING, pk__in=made).count() == len(taken)
 
 
 def test_levels_come_in_the_order_of_the_queue():
@@ -150,7 +171,7 @@ def test_an_old_job_of_another_is_taken_though_more_urgent_ones_wait():
 
 
 def _state():
-    from dispatch.candidates import server_states
+    from dispatch.states import server_states
 
     return server_states()[0]
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch import heads
+from dispatch import heads, kinds
 from dispatch.candidates import able_elsewhere, candidates_for, has_work, reasons
 from dispatch.models import Inventory
 from dispatch.port import DispatchServers
@@ -142,11 +142,11 @@ def test_a_job_behind_many_with_a_lora_that_this_server_lacks_is_seen():
 
 
 @pytest.mark.django_db
-def test_more_sets_of_loras_than_are_looked_for_are_left_to_others_all_the_same(monkeypatch):
+def test_more_kinds_than_are_looked_at_are_left_to_others_all_the_same(monkeypatch):
     first = having(factories.server("a"))
     having(factories.server("b"), "film")
     with_lora("film")
-    monkeypatch.setattr(heads, "waiting_loras", lambda *_: set())
+    monkeypatch.setattr(kinds, "MOST", 0)
     assert not has_work(first), "else the sweep would start a lane for it again and again"
 
 

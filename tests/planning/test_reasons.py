@@ -17,6 +17,7 @@ from jobs.moments import in_words
 from jobs.ports import Button
 from tests import factories
 from tests.dispatch.scheduling_cases import candidate, listed, state
+from tests.due import due
 from tests.planning.test_heads import some_job
 
 
@@ -203,7 +204,7 @@ def test_a_job_whose_old_run_is_not_cleared_says_so():
     factories.server()
     job = factories.job()
     factories.attempt(job, ended_at=timezone.now(), outcome=Outcome.CANCELLED)
-    assert not Job.objects.due(timezone.now()).exists()
+    assert not due(timezone.now()).exists()
     reason = reasons([job])[job.pk]
     assert reason.code == "old_run"
     assert buttons(reason) == [("test_server", "a")]
@@ -220,9 +221,9 @@ def test_no_job_that_is_not_due_is_said_to_wait_for_its_turn(seed):
     if seed == 5:
         QueueSettings(paused_app_types=["forge"]).save()
     waiting = list(Job.objects.filter(pk__in=[job.pk for job in jobs], deleted_at__isnull=True))
-    due = set(Job.objects.due(now).values_list("pk", flat=True))
+    now_due = set(due(now).values_list("pk", flat=True))
     told = reasons(waiting)
-    assert not [told[job.pk] for job in waiting if job.pk not in due and _turn(told[job.pk])]
+    assert not [told[job.pk] for job in waiting if job.pk not in now_due and _turn(told[job.pk])]
     assert any(_turn(told[job.pk]) for job in waiting) is bool(seed != 5)
 
 

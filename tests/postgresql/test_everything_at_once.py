@@ -31,6 +31,7 @@ from jobs.services import queue
 from jobs.services.variations import Variations
 from mobilesd.errors import Conflict, InvalidInput, NotFound, Unavailable
 from tests import factories
+from tests.due import due
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,7 +55,7 @@ class Lane:
         return held
 
     def __call__(self) -> None:
-        job = Job.objects.due(timezone.now()).first()
+        job = due(timezone.now()).first()
         if job is None:
             return
         with self.lease.fenced():

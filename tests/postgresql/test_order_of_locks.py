@@ -32,6 +32,7 @@ from jobs.webhooks import services as webhooks
 from jobs.webhooks.sending import Outcome as Sent
 from mobilesd.errors import Conflict
 from tests import factories
+from tests.due import due
 from tests.postgresql.meanwhile import after, before, meanwhile
 
 pytestmark = [
@@ -204,8 +205,8 @@ def test_a_job_that_is_retried_while_its_old_run_is_cleared_is_announced(monkeyp
     claimable: list[bool] = []
 
     def look(**_: Any) -> None:
-        due = Job.objects.due(timezone.now()).filter(pk=attempt.job_id)
-        transaction.on_commit(lambda: claimable.append(due.exists()))
+        row = due(timezone.now()).filter(pk=attempt.job_id)
+        transaction.on_commit(lambda: claimable.append(row.exists()))
 
     signals.job_waiting.connect(look)
     try:
