@@ -24,6 +24,8 @@ ON_LEVEL = f"""
     {_CHOOSABLE.format(target="%(target)s")}
     AND q.lane_class = %(lane)s AND q.priority = %(priority)s
 """
+# A value instead of EXISTS, which PostgreSQL would make a join of, with all jobs that wait. In an
+# order, because it would look for any row in the table itself.
 _LEVELS = f"""
     WITH lanes(lane, rank) AS (
         VALUES ('{LaneClass.INTERACTIVE}', 0), ('{LaneClass.BACKGROUND}', 1)
@@ -31,10 +33,11 @@ _LEVELS = f"""
     priorities(priority) AS (VALUES {", ".join(f"({n})" for n in range(1, 11))}),
     targets(target) AS (VALUES (''), (%(alias)s))
     SELECT lane, priority, target FROM lanes CROSS JOIN priorities CROSS JOIN targets
-    WHERE EXISTS (
+    WHERE (
         SELECT 1 FROM jobs_job q WHERE {_CHOOSABLE.format(target="targets.target")}
         AND q.lane_class = lanes.lane AND q.priority = priorities.priority
-    )
+        ORDER BY q.checkpoint LIMIT 1
+    ) = 1
     ORDER BY rank, priority, target
 """
 

@@ -16,6 +16,7 @@ from dispatch import heads, kinds
 from dispatch.candidates import candidate_levels
 from dispatch.lanes.claims import Claimer
 from dispatch.lease import take
+from dispatch.levels import levels
 from dispatch.models import Inventory
 from jobs.models import Job
 from jobs.transitions import claim
@@ -104,6 +105,18 @@ def test_every_statement_of_a_look_and_a_claim_finds_its_rows_by_an_index(server
         assert not re.match(r"SCAN (q|j|a|d|p|t|jobs_job|jobs_attempt)\b(?! USING)", plan), plan
     for plan in looked:
         assert re.search(r"INDEX (job_kinds|job_turns|job_models|sqlite_autoindex)", plan), plan
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the plan of PostgreSQL")
+def test_postgresql_looks_each_level_up_instead_of_joining_all_that_wait():
+    with CaptureQueriesContext(connection) as queries:
+        levels("forge", "a")
+    [query] = queries.captured_queries
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {query['sql']}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "SubPlan" in plan
+    assert not re.search(r"Aggregate|Semi Join|Hash", plan), plan
 
 
 def plan_of(statement):

@@ -46,6 +46,7 @@ ALSO_ON_POSTGRESQL = [
     "tests/webhooks/test_webhook_crashes.py",
     # Statements of our own, lists and searches
     "tests/test_rows.py",
+    "tests/planning/test_bounded_looks.py",
     "tests/planning/test_heads.py",
     "tests/planning/test_loras.py",
     "tests/planning/test_readiness.py",
