@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dispatch.fakes.forge import FakeForge
 from tests.processes.installation import Installation
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Figures",
     "best_of",
     "installation",
+    "measure_at_one_server",
     "params",
     "percentile",
     "round_trip",
@@ -135,6 +137,21 @@ def seed(started: Installation, count: int) -> str:
         text=True,
     )
     return done.stdout.strip().splitlines()[-1]
+
+
+def measure_at_one_server(
+    name: str,
+    bounds: Bounds,
+    seconds: float,
+    begin: Callable[[Installation, FakeForge], Callable[[], Figures]],
+) -> NoReturn:
+    """Measure in an installation with one fake server, print the best round, and end the program.
+
+    `seconds` is how long a picture takes; `begin` makes ready and returns what measures a round.
+    """
+    with installation() as started:
+        show(name, best_of(begin(started, started.fake("gpu", seconds=seconds))), bounds)
+    tell_and_exit()
 
 
 def wait_until(true: Callable[[], Any], seconds: float) -> None:

@@ -3,20 +3,13 @@
 import json
 import re
 import time
+from collections.abc import Callable
 
 import requests
 from websockets.sync.client import connect
 
-from bench.common import (
-    Bounds,
-    Figures,
-    best_of,
-    installation,
-    params,
-    round_trip,
-    show,
-    tell_and_exit,
-)
+from bench.common import Bounds, Figures, measure_at_one_server, params, round_trip
+from dispatch.fakes.forge import FakeForge
 from mobilesd import sqlite
 from tests.processes.installation import Installation
 
@@ -63,41 +56,39 @@ def _written(started: Installation, since: float) -> dict[tuple[str, int], float
     return found
 
 
-def main() -> None:
-    with installation() as started:
-        started.fake("gpu", seconds=SECONDS)
-        cookie = session_cookie(started)
+def begin(started: Installation, fake: FakeForge) -> Callable[[], Figures]:
+    cookie = session_cookie(started)
 
-        def measure() -> Figures:
-            status_ms = round_trip(started)
-            began = time.time()
-            body = {"generation_params": params(int(began), steps=100)}
-            job = started.api.post("/api/v2/generate", json=body).json()["mobilesd_job_id"]
-            arrived: dict[tuple[str, int], float] = {}
-            address = started.url.replace("http", "ws") + "/ws/events/"
-            with connect(
-                address, additional_headers={"Cookie": cookie, "Origin": started.url}
-            ) as socket:
-                socket.send(json.dumps({"type": "watch", "job": job}))
-                next_watch = time.time() + 5
-                while time.time() < began + SECONDS:
-                    if time.time() >= next_watch:
-                        socket.send(json.dumps({"type": "watch", "job": job}))
-                        next_watch += 5
-                    try:
-                        message = json.loads(socket.recv(timeout=1))
-                    except TimeoutError:
-                        continue
-                    if message["type"] == "job.progress":
-                        arrived[message["attempt"], message["seq"]] = time.time()
-            written = _written(started, began)
-            samples = [(at - written[key]) * 1000 for key, at in arrived.items() if key in written]
-            assert samples, "no progress arrived"
-            return Figures(samples, status_ms)
+    def measure() -> Figures:
+        status_ms = round_trip(started)
+        began = time.time()
+        body = {"generation_params": params(int(began), steps=100)}
+        job = started.api.post("/api/v2/generate", json=body).json()["mobilesd_job_id"]
+        arrived: dict[tuple[str, int], float] = {}
+        address = started.url.replace("http", "ws") + "/ws/events/"
+        with connect(
+            address, additional_headers={"Cookie": cookie, "Origin": started.url}
+        ) as socket:
+            socket.send(json.dumps({"type": "watch", "job": job}))
+            next_watch = time.time() + 5
+            while time.time() < began + SECONDS:
+                if time.time() >= next_watch:
+                    socket.send(json.dumps({"type": "watch", "job": job}))
+                    next_watch += 5
+                try:
+                    message = json.loads(socket.recv(timeout=1))
+                except TimeoutError:
+                    continue
+                if message["type"] == "job.progress":
+                    arrived[message["attempt"], message["seq"]] = time.time()
+        written = _written(started, began)
+        samples = [(at - written[key]) * 1000 for key, at in arrived.items() if key in written]
+        assert samples, "no progress arrived"
+        return Figures(samples, status_ms)
 
-        show("Worker's progress → browser's socket", best_of(measure), Bounds(p95=250))
+    return measure
 
 
 if __name__ == "__main__":
-    main()
-    tell_and_exit()
+    name = "Worker's progress → browser's socket"
+    measure_at_one_server(name, Bounds(p95=250), SECONDS, begin)
