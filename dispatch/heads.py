@@ -85,7 +85,7 @@ _NEXT_OWNER = f"""
 _DUE = f"""
     (q.not_before IS NULL OR q.not_before <= %(now)s)
     AND (q.retry_at IS NULL OR q.retry_at <= %(now)s)
-    AND (q.deadline IS NULL OR q.deadline > %(now)s)
+    AND (q.deadline IS NULL OR q.deadline > %(now)s OR q.images_made > 0)
     AND NOT EXISTS (SELECT 1 FROM jobs_attempt a WHERE a.job_id = q.id AND a.cleared_at IS NULL)
     AND NOT EXISTS (
         SELECT 1 FROM jobs_jobdependency d JOIN jobs_job p ON p.id = d.parent_id
@@ -145,6 +145,11 @@ class Level:
     lane_class: str
     priority: int
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Return its place among the levels: what is less is served first."""
+        return int(self.lane_class != LaneClass.INTERACTIVE), self.priority
+
 
 def levels(app_type: str, alias: str) -> list[Level]:
     """Return the levels on which jobs wait, the first to be served first."""
@@ -153,9 +158,7 @@ def levels(app_type: str, alias: str) -> list[Level]:
         for target in ("", alias):
             cursor.execute(_LEVELS, {"app_type": app_type, "target": target})
             found |= {Level(lane, priority) for lane, priority in cursor.fetchall()}
-    return sorted(
-        found, key=lambda level: (level.lane_class != LaneClass.INTERACTIVE, level.priority)
-    )
+    return sorted(found, key=lambda level: level.order)
 
 
 def waiting_models(level: Level, app_type: str, alias: str) -> set[str]:

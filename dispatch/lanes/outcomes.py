@@ -4,6 +4,7 @@ Positive results are fenced by the attempt's token, negative ones by the lease (
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,7 +20,7 @@ from dispatch.lease import Lease
 from dispatch.models import Server
 from jobs import transitions
 from jobs.choices import Outcome
-from jobs.models import Attempt
+from jobs.models import Attempt, Job
 from jobs.transitions import Trouble
 
 __all__ = ["Settler"]
@@ -67,23 +68,34 @@ class Settler:
         self._lease = lease
         self._alias = alias
 
-    def answer(self, run: Run, answer: Answer) -> bool:
-        """Store the pictures; return whether the job is completed by them."""
+    def answer(
+        self, run: Run, answer: Answer, then: Callable[[Job], store.Next] | None = None
+    ) -> tuple[bool, Attempt | None]:
+        """Store the pictures; return whether they were taken, and the next round's attempt.
+
+        After a round that is not the last, `then` says what happens with its job. It may look at
+        the queue first, in the transaction that gives the job back to it.
+        """
         try:
-            stored = store.write_files(answer)
+            stored = store.write_files(answer, run.attempt.images)
             if answer.rejected is not None:
                 self._reject(run, stored, answer.rejected)
-                return False
-            job = store.complete(run.token, stored)
+                return False, None
+            if run.later_images and then is not None:
+                with self._lease.fenced():
+                    kept = store.complete(run.token, stored, then(run.job))
+            else:
+                kept = store.complete(run.token, stored)
         except BackendError as error:
             self.error(run, error)
-            return False
+            return False, None
         except OSError as error:
             self._not_stored(run, error)
-            return False
-        if job is None:
+            return False, None
+        if kept is None:
             self.clear(run)
-        return job is not None
+            return False, None
+        return True, kept[1]
 
     def _not_stored(self, run: Run, error: OSError) -> None:
         """Try again later: our own disk is full or broken, and the server is not to blame."""
