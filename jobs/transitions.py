@@ -266,10 +266,10 @@ def take_round(
 
 
 def give_way(job: Job, token: UUID, text: str) -> None:
-    """Tell that a job waits with its next round, and why in words."""
+    """Tell that a job waits with its next round, and why in words, if anything came before it."""
     _in_transaction()
     JobProgress.objects.filter(job=job).delete()
-    _status_event(job, attempt=token, text=text)
+    _status_event(job, attempt=token, text=text or "The other pictures wait.")
     announce_waiting(job)
 
 
