@@ -192,7 +192,7 @@ def _draw_seed(job_id: UUID) -> None:
         return  # it has none: the same picture comes out each time
     if job.images_made:
         raise Conflict(
-            f"{job.images_made} of its {job.images_wanted} pictures are made with its seed already.",
+            f"{job.images_made} of its {job.images_wanted} pictures are made with the seed it has.",
             hint="Retry it with the same seed for the others, or duplicate it with a new one.",
             extra={"status": job.status},
         )

@@ -124,8 +124,8 @@ COMPONENTS: dict[str, Shape] = {
             "warnings": _WARNINGS,
             "info": text("The first picture's infotext."),
         },
-        "What a job made. A background job of several rounds has the pictures of those that are done,"
-        " whatever its status.",
+        "What a job made. A background job of several rounds has the pictures of those that are"
+        " done, whatever its status.",
     ),
 }
 
