@@ -4,11 +4,14 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from dispatch.dispatchers.base import Progress
 from dispatch.fakes.forge import FakeForge
+from dispatch.lanes.run import Run
 from gallery.models import Image
 from jobs import transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Event, Job, JobProgress, QueueSettings
+from tests import factories
 from tests.dispatch.lane_harness import (
     cancel,
     connected,
@@ -261,7 +264,7 @@ def test_an_error_in_a_round_costs_that_round_alone(monkeypatch):
 
 
 def test_without_memory_for_a_batch_the_rest_is_made_in_smaller_ones():
-    with FakeForge(seconds=0.2, extra_scripts=()) as fake:
+    with FakeForge(seconds=0.2) as fake:
         server = connected(fake)
         job = background(2, params={"batch_size": 4})
         with lane(server, linger=0.05):
@@ -279,7 +282,7 @@ def test_a_round_that_somebody_interrupts_is_made_again():
         server = connected(fake)
         job = background(2, params={"batch_size": 2, "steps": 8})
         with lane(server, linger=0.05):
-            eventually(lambda: in_round(fake, job, 2))
+            eventually(lambda: made(job) == 2 and len(fake.log.runs()) == 2 and samples(fake))
             fake.engine.state.interrupted = True
             until_final([job])
     assert seeds(fake) == [500, 502, 502]
@@ -346,13 +349,18 @@ def test_progress_is_that_of_the_whole_job():
             until_final([job])
 
 
-def test_what_is_learned_of_a_server_is_the_same_whether_a_job_is_cut():
-    learned = []
-    for lane_class in ("background", "interactive"):
-        with FakeForge(seconds=0.4) as fake:
-            server = connected(fake, alias=lane_class)
-            job = background(3, lane_class=lane_class, target_server_alias=lane_class)
-            with lane(server, linger=0.05):
-                until_final([job])
-        learned.append(server.timings.exclude(kind="").get().unit_seconds)
-    assert learned[0] == pytest.approx(learned[1], rel=0.5)
+def test_a_round_counts_for_its_part_of_the_work_and_the_wait():
+    job = factories.job(
+        Status.PROCESSING,
+        generation_params={"width": 1000, "height": 1000, "steps": 10, "n_iter": 4},
+        images_wanted=4,
+        images_made=1,
+    )
+    run = Run(factories.attempt(job, images=1))
+    run.expected_seconds, run.later_seconds = 12.0, 24.0
+    run.moved(Progress(active=True, fraction=0.5, eta=6.0, sampling=True))
+    assert run.units == pytest.approx(10)
+    assert run.done_of_job() == pytest.approx(0.375)
+    assert (run.remaining(), run.remaining_of_job()) == (6.0, 30.0)
+    run.later_seconds = None
+    assert run.remaining_of_job() == pytest.approx(6 + 2 * 12), "as this round shows"
