@@ -14,8 +14,10 @@ from dispatch.dispatchers.base import Part
 
 __all__ = ["part"]
 
-# Built-in always-on scripts that do the same in each round. Of any other that is not known.
+# Always-on scripts that do the same in each round: built-in ones, and ADetailer, which takes for
+# each picture its own seed and prompt. Of any other that is not known.
 _SAME_IN_ALL = {
+    "adetailer",
     "dynamicthresholding (cfg-fix) integrated",
     "freeu integrated (sd 1.x, sd 2.x, sdxl)",
     "kohya hrfix integrated",
