@@ -69,23 +69,20 @@ class Settler:
         self._alias = alias
 
     def answer(
-        self, run: Run, answer: Answer, then: Callable[[Job], store.Next] | None = None
+        self, run: Run, answer: Answer, look: Callable[[Job], store.Next] | None = None
     ) -> tuple[bool, Attempt | None]:
         """Store the pictures; return whether they were taken, and the next round's attempt.
 
-        After a round that is not the last, `then` says what happens with its job. It may look at
-        the queue first, in the transaction that gives the job back to it.
+        After a round that is not the last, `look` looks at the queue and decides whether its job
+        goes on, in the transaction that gives the job back to it; without, the job waits.
         """
         try:
             stored = store.write_files(answer, run.attempt.images)
             if answer.rejected is not None:
                 self._reject(run, stored, answer.rejected)
                 return False, None
-            if run.later_images and then is not None:
-                with self._lease.fenced():
-                    kept = store.complete(run.token, stored, then(run.job))
-            else:
-                kept = store.complete(run.token, stored)
+            after_round = store.AfterRound(self._lease.fenced, look) if look else None
+            kept = store.complete(run.token, stored, after_round)
         except BackendError as error:
             self.error(run, error)
             return False, None

@@ -6,6 +6,7 @@ the same way: instead of completing the job, the transaction lets its next round
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from jobs.params.loras import loras_in_prompt
 from jobs.pictures import PictureInfo, inspect
 from mobilesd.storage import StoredFile
 
-__all__ = ["Next", "StoredAnswer", "complete", "keep_rejected", "write_files"]
+__all__ = ["AfterRound", "Next", "StoredAnswer", "complete", "keep_rejected", "write_files"]
 
 
 class _AlreadyEnded(Exception):
@@ -40,8 +41,16 @@ class StoredAnswer:
     files: Sequence[tuple[StoredFile, PictureInfo]]
 
 
-# What is to happen with a job after a round: claims the next one, or says why it waits.
+# What happens with a job after a round: claims the next one, or says why it waits.
 Next = Callable[[Job], Attempt | str]
+
+
+@dataclass(frozen=True)
+class AfterRound:
+    """Who may go on with a job: `look` runs first in a transaction of `fence`, and decides."""
+
+    fence: Callable[[], AbstractContextManager[None]]
+    look: Callable[[Job], Next]
 
 
 def write_files(answer: Answer, at_most: int | None = None) -> StoredAnswer:
@@ -119,13 +128,13 @@ def _rows(attempt: Attempt, stored: StoredAnswer, *, rejected: bool = False) -> 
 
 
 def complete(
-    token: UUID, stored: StoredAnswer, then: Next | None = None
+    token: UUID, stored: StoredAnswer, after_round: AfterRound | None = None
 ) -> tuple[Job, Attempt | None] | None:
     """Complete the job with its pictures, by the open attempt's token: never half, never twice.
 
-    After a round that is not the last the job is in the queue again, unless `then` claims its next
-    one. Returns the job with that attempt; None if the attempt has ended meanwhile (cancelled, or
-    another lane gave it up).
+    After a round that is not the last the job is in the queue again, unless `after_round` claims
+    its next one. Returns the job with that attempt; None if the attempt has ended meanwhile
+    (cancelled, or another lane gave it up).
     """
     attempt = Attempt.objects.open().select_related("job").filter(token=token).first()
     if attempt is None:
@@ -136,7 +145,9 @@ def complete(
     info = _whole_info(job, stored.answer)
     # Before the commit, and on disk: whose a file is must be known as soon as it could count.
     journal.result(token, job, images, round_info=info if more else None)
-    with contextlib.suppress(_AlreadyEnded), transaction.atomic():
+    ahead = after_round if more else None
+    with contextlib.suppress(_AlreadyEnded), ahead.fence() if ahead else transaction.atomic():
+        then = ahead.look(job) if ahead else None
         # Before the event of the completion: a submission with the same picture locks its file
         # before its event.
         _keep_files(stored)

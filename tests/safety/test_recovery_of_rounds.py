@@ -4,6 +4,7 @@ from unittest import mock
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 
 from dispatch.dispatchers.base import Answer, Picture
 from dispatch.lanes import store
@@ -32,14 +33,15 @@ def make_rounds(world: World, job_id: UUID, count: int) -> None:
 
 
 def die_in_a_round(world: World, job_id: UUID) -> None:
-    """Die after what the journal is told, before the commit."""
+    """Die after what the journal is told, before the commit, in a lane that would have gone on."""
     attempt, stored = begin_round(world, job_id)
+    goes_on = store.AfterRound(transaction.atomic, lambda job: lambda job: "")
     with (
         mock.patch.object(store.transitions, "take_round", side_effect=Killed),
         mock.patch.object(store.transitions, "complete", side_effect=Killed),
         pytest.raises(Killed),
     ):
-        store.complete(attempt.token, stored)
+        store.complete(attempt.token, stored, goes_on)
 
 
 def places(job_id: UUID) -> list[tuple[int, str]]:
