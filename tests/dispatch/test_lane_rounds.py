@@ -99,7 +99,7 @@ def test_an_interactive_job_starts_between_two_pictures_of_a_background_job():
 
 
 def test_the_interactive_job_is_there_before_the_round_ends():
-    with FakeForge(seconds=1) as fake:
+    with FakeForge(seconds=2) as fake:
         server = connected(fake)
         job = background(2)
         with lane(server, linger=0.05):
@@ -123,7 +123,7 @@ def test_a_job_that_goes_on_is_never_seen_to_wait_and_no_other_comes_between():
 
 
 def test_behind_its_last_round_the_next_background_job_is_handed_over():
-    with FakeForge(seconds=1) as fake:
+    with FakeForge(seconds=2) as fake:
         server = connected(fake)
         jobs = [background(2), background(1, params={"seed": 900})]
         with lane(server, linger=0.05):
