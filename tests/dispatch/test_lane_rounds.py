@@ -1,11 +1,14 @@
 """A background job of many pictures gives way after the one that is being made (issue 4.4)."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch.dispatchers.base import Progress
+from dispatch.dispatchers.base import Answer, Picture, Progress
 from dispatch.fakes.forge import FakeForge
+from dispatch.lanes import store
 from dispatch.lanes.run import Run
 from gallery.models import Image
 from jobs import transitions
@@ -25,6 +28,8 @@ from tests.dispatch.lane_harness import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def background(rounds: int = 4, **fields) -> Job:
@@ -174,18 +179,22 @@ def test_with_a_subseed_the_pictures_are_those_of_one_run():
 # --- What ends it at a picture ------------------------------------------------------------
 
 
-def test_a_pause_takes_effect_after_the_picture_and_the_rest_goes_on_later():
+@pytest.mark.parametrize(
+    ("closed", "opened"),
+    [({"paused": True}, {"paused": False}), ({"run_until": PAST}, {"run_until": None})],
+)
+def test_a_pause_or_closed_hours_take_effect_after_the_picture(closed, opened):
     with FakeForge(seconds=0.3) as fake:
         server = connected(fake)
         job = background(4)
         with lane(server, linger=0.05):
             eventually(lambda: in_round(fake, job, 2))
-            QueueSettings.objects.update_or_create(pk=1, defaults={"paused": True})
+            QueueSettings.objects.update_or_create(pk=1, defaults=closed)
             eventually(lambda: made(job) == 2)
         job.refresh_from_db()
         assert (job.status, job.images_made) == (Status.PENDING, 2)
         assert [row[:2] for row in results(job)] == [(0, "500"), (1, "501")]
-        QueueSettings.objects.update(paused=False)
+        QueueSettings.objects.update(**opened)
         with lane(server, linger=0.05):
             [done] = until_final([job])
     assert done.status == Status.COMPLETED
@@ -329,6 +338,14 @@ def test_after_a_crash_at_any_step_what_was_stored_is_not_made_again(cluster, st
     assert len(set(tokens)) == len(tokens), "each under a token of its own"
     assert [row[:2] for row in results(job)] == [(n, str(500 + n)) for n in range(3)]
     eventually(no_attempt_left)
+
+
+def test_pictures_beyond_those_of_a_round_are_not_taken():
+    """An extension may add some; the next round would make those at their places."""
+    made = [Picture(factories.png(color=name), seed=n) for n, name in enumerate(("red", "blue"))]
+    kept = store.write_files(Answer(made, {}), at_most=1)
+    assert [picture.seed for picture in kept.answer.pictures] == [0]
+    assert len(kept.files) == 1
 
 
 # --- What is seen of it -------------------------------------------------------------------
