@@ -38,14 +38,15 @@ WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE
 INSERT INTO jobs_job (
     id, status, app_type, kind, generation_params, warnings, target_server_alias, server_alias,
     avoid_servers, priority, position, lane_class, owner_id, source_info, checkpoint,
-    images_wanted, attempts_made, max_attempts, error_code, error_message, error_hint,
+    images_wanted, images_made, attempts_made, max_attempts, error_code, error_message, error_hint,
     created_at, updated_at, held, not_before, put_off_until, retry_at, blocked, loras, memory_step,
     request_id, checksum
 )
 SELECT lower(hex(randomblob(16))), 'pending', 'forge', 'txt2img',
     '{"positive_prompt": "a lighthouse", "width": 512, "height": 512, "steps": 4, "seed": 1}',
     '[]', %(target)s, '', '[]', 5, %(position)s + n, 'interactive', %(owner)s, '',
-    %(model)s || (n %% %(models)s), 1, 0, 3, '', '', '', %(now)s, %(now)s, %(held)s, %(not_before)s,
+    %(model)s || (n %% %(models)s), 1, 0, 0, 3, '', '', '',
+    %(now)s, %(now)s, %(held)s, %(not_before)s,
     COALESCE(%(not_before)s, %(retry_at)s), %(retry_at)s, %(blocked)s, %(loras)s, 0, '', ''
 FROM numbers
 """

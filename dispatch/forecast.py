@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import inf
 from uuid import UUID
@@ -123,13 +123,26 @@ def _expected(stop: Stop) -> tuple[Mapping[UUID, datetime], QueueForecast]:
     if switches.paused:
         return {}, QueueForecast(at=now)
     known = projection.machines(switches, now)
-    under_way = projection.running(known, now)
+    under_way = projection.running(known, now, rounds=True)
     able = [under_way.beside(machine) for machine in known]
     jobs = projection.first_waiting(SHOWN)
-    course = play(able, projection.works(jobs, switches, now, under_way), stop=stop)
+    works = [*projection.works(jobs, switches, now, under_way), *under_way.rests]
+    course, under_way = _without_rests(play(able, works, stop=stop), under_way)
     behind = course.unplayed + _behind(len(jobs))
     begins = {step.job: now + timedelta(seconds=step.start) for step in course.steps}
     return begins, _whole(course, behind, able, under_way, now)
+
+
+def _without_rests(
+    course: Course, under_way: projection.Running
+) -> tuple[Course, projection.Running]:
+    """Return the course of the jobs that wait; the ends of later rounds are those of what runs."""
+    rests = {work.job.id for work in under_way.rests}
+    if not rests:
+        return course, under_way
+    ends = {step.job: step.end for step in course.steps if step.job in rests}
+    waiting = [step for step in course.steps if step.job not in rests]
+    return replace(course, steps=waiting), replace(under_way, ends={**under_way.ends, **ends})
 
 
 def _behind(played: int) -> int:

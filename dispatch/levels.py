@@ -9,7 +9,7 @@ from django.db import connection
 from jobs import querysets
 from jobs.choices import LaneClass
 
-__all__ = ["ON_LEVEL", "SCOPE", "Level", "levels", "of_level"]
+__all__ = ["ON_LEVEL", "SCOPE", "Level", "levels", "of_level", "order_of"]
 
 # Whose job `q` is.
 SCOPE = querysets.SCOPE.replace("owner_id", "q.owner_id").replace("api_key_id", "q.api_key_id")
@@ -53,6 +53,16 @@ class Level:
     lane_class: str
     priority: int
     targets: tuple[str, ...]
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Return its place among the levels: what is less is served first."""
+        return order_of(self.lane_class, self.priority)
+
+
+def order_of(lane_class: str, priority: int) -> tuple[int, int]:
+    """Return the place of a level among the others."""
+    return int(lane_class != LaneClass.INTERACTIVE), priority
 
 
 def levels(app_type: str, alias: str) -> list[Level]:

@@ -12,7 +12,7 @@ from dispatch.models import Server, Timing
 from dispatch.simulation import Machine, Work
 from dispatch.states import server_states
 from dispatch.work_units import work_units
-from jobs.choices import Status
+from jobs.choices import LaneClass, Status
 from jobs.hours import Opening, opening_of
 from jobs.models import Attempt, Job, JobDependency, QueueSettings, Turn
 from jobs.ports import Reason
@@ -28,7 +28,7 @@ _STAYS = Reason("held", "It waits for something that is not in the queue.")
 _COLUMNS = (
     *("app_type", "kind", "checkpoint", "target_server_alias", "avoid_servers", "lane_class"),
     *("priority", "position", "created_at", "not_before", "retry_at", "deadline", "held"),
-    *("owner_id", "api_key_id", "generation_params", "loras"),
+    *("owner_id", "api_key_id", "generation_params", "loras", "images_wanted", "images_made"),
 )
 
 
@@ -139,11 +139,15 @@ def _both_open(both: Iterable[Opening], moment: datetime) -> datetime | None:
 
 @dataclass(frozen=True)
 class Running:
-    """What is under way: when each job should end (seconds), None where that can't be told."""
+    """What is under way: when each job should end (seconds), None where that can't be told.
+
+    `rests`: what is left of jobs that give way after their round; `free` is the end of that round.
+    """
 
     ends: Mapping[UUID, float | None] = field(default_factory=dict)
     free: Mapping[str, float] = field(default_factory=dict)
     loaded: Mapping[str, str] = field(default_factory=dict)
+    rests: Sequence[Work] = ()
 
     def beside(self, machine: Machine) -> Machine:
         """Return a server as it will be when it is done with what it has."""
@@ -161,21 +165,58 @@ class Running:
         )
 
 
-def running(known: Iterable[Machine], now: datetime) -> Running:
-    """Return what the servers are doing: by their own word, else by what was expected."""
+def running(known: Iterable[Machine], now: datetime, *, rounds: bool = False) -> Running:
+    """Return what the servers are doing: by their own word, else by what was expected.
+
+    `rounds`: jobs that are made round by round let others go first between these.
+    """
     by_alias = {machine.state.alias: machine for machine in known}
     # Not by the job's status as well, which follows from this: SQLite would walk all jobs for it.
     open_ones = Attempt.objects.open().select_related("job__progress_row").order_by("created_at")
     ends: dict[UUID, float | None] = {}
     free: dict[str, float] = {}
     loaded: dict[str, str] = {}
+    rests: list[Work] = []
     for attempt in open_ones:
         alias = attempt.server_alias
         left = _left(attempt, by_alias.get(alias), now, handed_over=alias in free)
-        free[alias] = free.get(alias, 0.0) + (_UNKNOWN_SECONDS if left is None else left)
-        ends[attempt.job_id] = None if left is None else free[alias]
+        end = free.get(alias, 0.0) + (_UNKNOWN_SECONDS if left is None else left)
+        ends[attempt.job_id] = None if left is None else end
+        free[alias] = end
+        if rounds and left is not None and (later := _later_part(attempt)):
+            free[alias] -= _of_later_rounds(attempt, left, later, now)
+            rests.append(_rest(attempt, later, now))
         loaded[alias] = attempt.job.checkpoint or loaded.get(alias, "")
-    return Running(ends, free, loaded)
+    return Running(ends, free, loaded, rests)
+
+
+def _later_part(attempt: Attempt) -> float:
+    """Return which part of a job's pictures later rounds make; 0 if it does not give way."""
+    job = attempt.job
+    if attempt.images is None or job.lane_class != LaneClass.BACKGROUND:
+        return 0.0
+    return max(0.0, job.part_left - attempt.images / job.images_wanted)
+
+
+def _of_later_rounds(attempt: Attempt, left: float, later: float, now: datetime) -> float:
+    """Return how much of the time that a job still takes is that of its later rounds."""
+    if attempt.expected_seconds is None or attempt.began_at is None:
+        return left * later / attempt.job.part_left
+    here = attempt.expected_seconds - (now - attempt.began_at).total_seconds()
+    return max(0.0, left - max(0.0, here))
+
+
+def _rest(attempt: Attempt, later: float, now: datetime) -> Work:
+    """Return the later rounds as a job that waits at its server, the first of its priority."""
+    job = attempt.job
+    candidate = replace(
+        to_candidate(job, now),
+        target=attempt.server_alias,
+        not_due="",
+        owner=f"{job.scope} goes on",
+        turn=-1.0,
+    )
+    return Work(candidate, work_units(job.generation_params, job.kind) * later, kind=job.kind)
 
 
 def _left(
@@ -190,9 +231,12 @@ def _left(
     ):
         return max(0.0, float(progress.eta_seconds - (now - progress.updated_at).total_seconds()))
     expected = attempt.expected_seconds
+    if expected is not None and attempt.images:  # that of one round
+        expected *= attempt.job.part_left * attempt.job.images_wanted / attempt.images
     if expected is None and machine is not None:
         name = machine.name_of(attempt.job.checkpoint, machine.state.loaded)
-        units = work_units(attempt.job.generation_params, attempt.job.kind)
+        job = attempt.job
+        units = work_units(job.generation_params, job.kind) * job.part_left
         expected = machine.seconds(name, units, attempt.job.kind)
     if expected is None or handed_over:
         return expected
@@ -230,14 +274,20 @@ def works(
                     held=f"The queue is paused for {job.app_type} jobs." if paused else "",
                     held_back=_STAYS if held else None,
                 ),
-                work_units(job.generation_params, job.kind),
+                work_units(job.generation_params, job.kind) * job.part_left,
                 at=due,
                 kind=job.kind,
                 after=frozenset(after.get(job.pk, ())),
-                until=(job.deadline - now).total_seconds() if job.deadline else inf,
+                until=_until(job, now),
             )
         )
     return found
+
+
+def _until(job: Job, now: datetime) -> float:
+    if job.deadline is None or job.images_made:  # it has begun in time
+        return inf
+    return (job.deadline - now).total_seconds()
 
 
 def _needs(

@@ -110,7 +110,10 @@ class Sweep:
     def _expire() -> None:
         """Fail the jobs whose deadline passed while they waited; no claim takes one any more."""
         late = Job.objects.filter(
-            status=Status.PENDING, deleted_at__isnull=True, deadline__lte=timezone.now()
+            status=Status.PENDING,
+            deleted_at__isnull=True,
+            deadline__lte=timezone.now(),
+            images_made=0,  # else it has begun in time
         )
         ids = list(late.order_by("deadline").values_list("pk", flat=True)[:_EXPIRED])
         for start in range(0, len(ids), _AT_ONCE):

@@ -86,11 +86,11 @@ def cards(jobs: Iterable[Job]) -> list[Card]:
     rows = list(jobs)
     pending = [job for job in rows if job.status == Status.PENDING]
     running = [job for job in rows if job.status == Status.PROCESSING]
-    completed = [job for job in rows if job.status == Status.COMPLETED]
+    made = [job for job in rows if job.status == Status.COMPLETED or job.images_made]
     places = Job.objects.places_of(pending, at_most=PLACES_SHOWN) if pending else {}
     reasons = ports.servers.waiting_reasons(pending) if pending else {}
     forecasts = ports.forecast([*pending, *running]) if pending or running else {}
-    results = ports.results(completed) if completed else {}
+    results = ports.results(made) if made else {}
     progress = _progress(running) if running else {}
     tried = _last_errors(pending) if pending else {}
     relieved = [job for job in pending if job.memory_step]

@@ -34,6 +34,7 @@ class Outcome(models.TextChoices):
     """How an attempt ended; an open attempt has none."""
 
     COMPLETED = "completed", "Completed"
+    ROUND = "round", "Its pictures are stored; more follow"
     ERROR = "error", "The backend answered with an error"
     REJECTED = "rejected", "The answer was not what was asked for"
     CANCELLED = "cancelled", "Cancelled"

@@ -11,7 +11,7 @@ __all__ = ["DUE"]
 DUE = f"""
     (q.not_before IS NULL OR q.not_before <= %(now)s)
     AND (q.retry_at IS NULL OR q.retry_at <= %(now)s)
-    AND (q.deadline IS NULL OR q.deadline > %(now)s)
+    AND (q.deadline IS NULL OR q.deadline > %(now)s OR q.images_made > 0)
     AND NOT EXISTS (SELECT 1 FROM jobs_attempt a WHERE a.job_id = q.id AND a.cleared_at IS NULL)
     AND NOT EXISTS (
         SELECT 1 FROM jobs_jobdependency d JOIN jobs_job p ON p.id = d.parent_id

@@ -159,17 +159,25 @@ def images_gone(image_ids: Iterable[UUID]) -> None:
         add([{"images_gone": ids}])
 
 
-def result(token: UUID, row: Job, images: Iterable[models.Model]) -> None:
+def result(
+    token: UUID,
+    row: Job,
+    images: Iterable[models.Model],
+    *,
+    round_info: Mapping[str, Any] | None = None,
+) -> None:
     """Tell what an attempt has made; call it before the transaction that stores it.
 
     `asked` is the hash of what was asked for then: pictures of what a job asked for before it was
-    changed are not its result.
+    changed are not its result. `round_info`: of a round that others follow, the generation_info of
+    all pictures so far.
     """
     made = {
         "attempt": token,
         "job": row.pk,
         "asked": of_row(row, JOB),
         "images": [record_of(image) for image in images],
+        **({} if round_info is None else {"round_info": round_info}),
     }
     add([{"result": made}])
 
@@ -196,6 +204,7 @@ def _of_event(kind: str, row: Job, payload: Mapping[str, Any]) -> _Record | None
     if kind == "job.status":
         names += ["attempts_made", "generation_params", "checksum"]
         names += ["generation_info", "warnings", "started_at"] if status in FINAL else []
+        names += ["images_made"] if status in FINAL else []
     values = {name: row.__dict__[name] for name in names if name in row.__dict__}
     trouble = payload.get("error") or {}
     values |= {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from jobs.choices import FINAL, Outcome, Status
@@ -15,7 +16,12 @@ __all__ = ["Origin", "Step", "attempt_in_words", "event_in_words", "timeline"]
 # Shorter than this nobody waited for anything: not worth a line.
 _MOMENT = 1.0
 
-_OUTCOME_TONES = {Outcome.COMPLETED: "good", Outcome.CANCELLED: "", Outcome.INTERRUPTED: "warn"}
+_OUTCOME_TONES = {
+    Outcome.COMPLETED: "good",
+    Outcome.ROUND: "good",
+    Outcome.CANCELLED: "",
+    Outcome.INTERRUPTED: "warn",
+}
 
 # Where an error's class says more than its code: what kind of trouble it is, for everybody.
 _CLASSES = {
@@ -64,10 +70,9 @@ def timeline(
     job: Job, attempts: Sequence[Attempt], events: Sequence[Event], origin: Origin
 ) -> list[Step]:
     """Return all that happened, in its order, with the time that passed between."""
-    known = {str(attempt.token) for attempt in attempts}
+    known = {str(attempt.token): attempt for attempt in attempts}
     steps = [_submitted(job, origin)]
-    for attempt in attempts:
-        steps += _of_attempt(attempt)
+    steps += _of_attempts(job, attempts, _waited_after(events))
     steps += _of_events(job, events, known, pictures=_pictures(events))
     steps.sort(key=lambda step: step.at)  # stable: what happened at once stays in this order
     before: datetime | None = None
@@ -108,7 +113,34 @@ def _conditions(job: Job) -> Iterator[str]:
 # --- Attempts -----------------------------------------------------------------------------------
 
 
-def _of_attempt(attempt: Attempt) -> Iterator[Step]:
+def _waited_after(events: Sequence[Event]) -> set[str]:
+    """Return the attempts after which the job went back into the queue."""
+    return {
+        str(event.payload.get("attempt"))
+        for event in events
+        if event.kind == "job.status" and event.payload.get("status") == Status.PENDING
+    }
+
+
+def _of_attempts(job: Job, attempts: Sequence[Attempt], waited: set[str]) -> Iterator[Step]:
+    """Yield what the attempts did; rounds that followed each other at once are told as one run."""
+    made, goes_on = 0, False
+    for attempt, following in zip_longest(attempts, attempts[1:]):
+        if not goes_on:
+            yield from _begins(attempt)
+        goes_on = False
+        if attempt.outcome == Outcome.ROUND and attempt.ended_at is not None:
+            made += attempt.images or 0
+            goes_on = following is not None and str(attempt.token) not in waited
+            if goes_on and following.ended_at is not None:
+                continue
+            words = f"{made} of {job.images_wanted} pictures are made."
+            yield Step(attempt.ended_at, words, tone="good", attempt=attempt.number)
+        else:
+            yield from _ends(attempt)
+
+
+def _begins(attempt: Attempt) -> Iterator[Step]:
     number, server = attempt.number, attempt.server_alias
     expected = ""
     if attempt.expected_seconds is not None:
@@ -122,11 +154,14 @@ def _of_attempt(attempt: Attempt) -> Iterator[Step]:
         yield _began(attempt, attempt.began_at)
     if attempt.first_step_at is not None:
         yield _first_step(attempt, attempt.first_step_at)
+
+
+def _ends(attempt: Attempt) -> Iterator[Step]:
     if attempt.ended_at is not None and attempt.outcome != Outcome.CANCELLED:
         yield _ended(attempt, attempt.ended_at)
     rid = _rid_of_it_at(attempt)
     if rid is not None:
-        yield Step(rid, f"{server} is rid of it.", attempt=number)
+        yield Step(rid, f"{attempt.server_alias} is rid of it.", attempt=attempt.number)
 
 
 def _began(attempt: Attempt, at: datetime) -> Step:
@@ -182,7 +217,7 @@ def _pictures(events: Sequence[Event]) -> int:
 
 
 def _of_events(
-    job: Job, events: Sequence[Event], attempts: set[str], *, pictures: int
+    job: Job, events: Sequence[Event], attempts: Mapping[str, Attempt], *, pictures: int
 ) -> Iterator[Step]:
     ended = False  # so far: who queues it again then is a person
     for event in events:
@@ -203,7 +238,7 @@ def _of_event(job: Job, event: Event, *, again: bool, pictures: int) -> Step:
     detail = ""
     if status == Status.PENDING:
         by = f" by {payload['by']}" if payload.get("by") else ""
-        text = f"Queued again{by}." if again else "Back in the queue."
+        text = f"Queued again{by}." if again else payload.get("text") or "Back in the queue."
         if not again and job.retry_at is not None and job.retry_at > event.at:
             detail = f"Tried again at {_when(job.retry_at)}."
     elif status == Status.COMPLETED and pictures:
@@ -251,6 +286,7 @@ def _status_in_words(payload: dict[str, Any], by: str) -> str:
     if status == Status.PROCESSING:
         return f"Started on {server}." if server else "Started."
     if status == Status.PENDING:
+        why = why or (f" {payload['text']}" if payload.get("text") else "")
         return f"Back in the queue{by}.{why}"
     if status == Status.COMPLETED:
         return f"Completed on {server}." if server else "Completed."

@@ -38,11 +38,13 @@ __all__ = [
     "end_attempt",
     "fail",
     "fail_pending",
+    "give_way",
     "is_open",
     "mark_submitted",
     "requeue",
     "restore",
     "retry",
+    "take_round",
 ]
 
 
@@ -65,18 +67,19 @@ def _in_transaction() -> None:
         raise RuntimeError("a state changes only inside a transaction, together with its event")
 
 
-def _status_event(job: Job, *, attempt: UUID | None = None, trouble: Trouble | None = None) -> None:
-    events.emit_for_job(
-        "job.status",
-        job,
-        events.JobStatus(
-            job=str(job.pk),
-            status=job.status,
-            attempt=str(attempt) if attempt else None,
-            server_alias=job.server_alias or None,
-            error=trouble.as_dict() if trouble else None,
-        ),
+def _status_event(
+    job: Job, *, attempt: UUID | None = None, trouble: Trouble | None = None, text: str = ""
+) -> None:
+    told = events.JobStatus(
+        job=str(job.pk),
+        status=job.status,
+        attempt=str(attempt) if attempt else None,
+        server_alias=job.server_alias or None,
+        error=trouble.as_dict() if trouble else None,
     )
+    if text:
+        told["text"] = text
+    events.emit_for_job("job.status", job, told)
 
 
 def _standing(job: Job, status: str) -> events.JobStatus:
@@ -144,16 +147,23 @@ def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
         created_at=now,
     )
     insert(attempt)
+    if job.images_made:
+        # What a round left shows how far the job is, until this one shows more.
+        done = job.images_made / job.images_wanted
+        row = JobProgress.objects.filter(job=job)
+        row.update(attempt=attempt.token, seq=0, progress=done, updated_at=now)
     _take_turn(job, now)
     _status_event(job, attempt=attempt.token)
     return attempt
 
 
 # Plain SQL, because a GPU waits for it. What is due is asked again here: since the lane chose it,
-# the job may have been cancelled and retried, sent to another server, or put off.
+# the job may have been cancelled and retried, sent to another server, or put off. A job that
+# goes on with its next round began when its first one did.
 _CLAIM = f"""
     UPDATE jobs_job AS q SET status = '{Status.PROCESSING}', server_alias = %(alias)s,
-        started_at = %(now)s, finished_at = NULL, retry_at = NULL, put_off_until = not_before,
+        started_at = CASE WHEN images_made > 0 THEN COALESCE(started_at, %(now)s) ELSE %(now)s END,
+        finished_at = NULL, retry_at = NULL, put_off_until = not_before,
         error_code = '', error_message = '', error_hint = '', updated_at = %(now)s
     WHERE q.id = %(job)s AND q.status = '{Status.PENDING}' AND q.deleted_at IS NULL AND NOT q.held
     AND q.target_server_alias IN ('', %(alias)s) AND {DUE} {{others}}
@@ -237,6 +247,47 @@ def end_attempt(
     return Attempt.objects.select_related("job").get(token=token) if won else None
 
 
+def take_round(
+    token: UUID, *, images: int, generation_info: Mapping[str, Any], warnings: list[str]
+) -> Job | None:
+    """Note that a round has made so many pictures, and give its job back to the queue.
+
+    By the token of its open attempt, as `complete`; the caller stores the pictures in the same
+    transaction, and goes on with `claim`, or else with `give_way`: either tells of it.
+    """
+    _in_transaction()
+    attempt = end_attempt(token, outcome=Outcome.ROUND)
+    if attempt is None:
+        return None
+    job = attempt.job
+    won = Job.objects.filter(
+        pk=job.pk, status=Status.PROCESSING, images_made=job.images_made
+    ).update(
+        status=Status.PENDING,
+        server_alias="",
+        images_made=job.images_made + images,
+        updated_at=timezone.now(),
+        generation_info=dict(generation_info),
+        warnings=_with_new(job.warnings, warnings),
+    )
+    if not won:
+        return None
+    job.refresh_from_db()
+    return job
+
+
+def give_way(job: Job, token: UUID, text: str) -> None:
+    """Tell that a job waits with its next round, and why in words, if anything came before it."""
+    _in_transaction()
+    JobProgress.objects.filter(job=job).delete()
+    _status_event(job, attempt=token, text=text or "The other pictures wait.")
+    announce_waiting(job)
+
+
+def _with_new(warnings: list[str], more: list[str]) -> list[str]:
+    return [*warnings, *(warning for warning in more if warning not in warnings)]
+
+
 def complete(token: UUID, *, generation_info: Mapping[str, Any], warnings: list[str]) -> Job | None:
     """Complete a job by the token of its open attempt; the first result wins (rule 11).
 
@@ -254,7 +305,7 @@ def complete(token: UUID, *, generation_info: Mapping[str, Any], warnings: list[
         updated_at=now,
         attempts_made=job.attempts_made + 1,
         generation_info=dict(generation_info),
-        warnings=[*job.warnings, *(w for w in warnings if w not in job.warnings)],
+        warnings=_with_new(job.warnings, warnings),
     )
     if not won:
         return None
@@ -399,6 +450,7 @@ def retry(job_id: UUID, **changes: datetime | None) -> bool:
         status=Status.PENDING,
         server_alias="",
         retry_at=None,
+        started_at=None,
         finished_at=None,
         held=False,
         blocked=waits_for_others(),  # what it needs may have ended, or begun anew, meanwhile

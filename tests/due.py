@@ -18,7 +18,7 @@ def due(now: datetime) -> JobQuerySet:
     A retried job waits until the backend is known to be rid of its old attempt, the rest of a
     batch for a nod, and a job of a chain for those that it depends on; while the queue or its
     app type is paused, or outside of the queue's hours, none is due; past its deadline a job
-    never is.
+    never is, unless it began in time and has rounds left.
     """
     switches = QueueSettings.current()
     queued: Any = Job.objects.queued()
@@ -28,7 +28,7 @@ def due(now: datetime) -> JobQuerySet:
     return (
         queued.filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
         .filter(Q(retry_at__isnull=True) | Q(retry_at__lte=now))
-        .filter(Q(deadline__isnull=True) | Q(deadline__gt=now))
+        .filter(Q(deadline__isnull=True) | Q(deadline__gt=now) | Q(images_made__gt=0))
         .filter(~Exists(uncleared))
         .filter(held=False)
         .filter(~waits_for_others())

@@ -23,6 +23,7 @@ __all__ = [
     "Memory",
     "NeverReached",
     "Order",
+    "Part",
     "Picture",
     "Presence",
     "Probe",
@@ -130,6 +131,14 @@ class Order:
     kind: str
     params: Mapping[str, Any]
     checkpoint: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a job's pictures as an order of their own: its parameters, and how many they are."""
+
+    params: Mapping[str, Any]
+    images: int
 
 
 @dataclass(frozen=True)
@@ -242,6 +251,35 @@ class Dispatcher(ABC):
         None where this step would change nothing. The seeds of the pictures stay what they are.
         """
         return None
+
+    @classmethod
+    def part(
+        cls, kind: str, params: Mapping[str, Any], made: int, *, whole: bool = False
+    ) -> Part | None:
+        """Return what makes a job's next pictures, after so many are made.
+
+        As few as can be made at once, or all that are left (`whole`). They must be the very ones
+        that the whole job would have made at these places. None for a job that can't be cut, or
+        that would be the whole job.
+        """
+        return None
+
+    @classmethod
+    def merged(cls, before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the generation_info of pictures that were made one part after the other.
+
+        As if made at once: lists go on, and all else is what the first part said.
+        """
+        found = dict(before)
+        for name, value in before.items():
+            if isinstance(value, list):
+                if isinstance(more.get(name), list):
+                    found[name] = [*value, *more[name]]
+                else:  # half a list would name the wrong pictures
+                    del found[name]
+        if "image_count" in before:
+            found["image_count"] = before["image_count"] + more.get("image_count", 0)
+        return found
 
     @classmethod
     def knows_by_token(cls, kind: str) -> bool:

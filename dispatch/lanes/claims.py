@@ -14,24 +14,37 @@ from dispatch.candidates import candidate_levels, may_start
 from dispatch.dispatchers.base import BackendError, Dispatcher, ErrorClass, Order, Request
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.inventory import ServerInventory, load
+from dispatch.lanes import store
 from dispatch.lanes.memory import relieved
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.run import Run
 from dispatch.lease import Lease
+from dispatch.levels import levels, order_of
 from dispatch.models import Server
 from dispatch.scheduling import Candidate, ServerState, choose
 from dispatch.states import Rivals
 from jobs import transitions
+from jobs.choices import LaneClass
 from jobs.inputs import OutputMissing, restore, with_outputs
-from jobs.models import Attempt, Job, QueueSettings
+from jobs.models import Attempt, Job, QueueSettings, hold_queue
+from jobs.readiness import begin_due
 from mobilesd.rows import Reader
 from mobilesd.storage import has_room
 
-__all__ = ["Claimer"]
+__all__ = ["GIVES_WAY", "Claimer"]
 
 log = logging.getLogger(__name__)
 
 _SERVER = Reader(Server, "WHERE t.id = %s")
+# Why a job waits between two rounds, in words for its page.
+GIVES_WAY = "It gives way to an interactive job."
+_LESS_URGENT = "It gives way to a job that is more urgent."
+
+
+def _takes_jobs(server: Server) -> bool:
+    if not server.enabled or server.paused or not server.is_healthy:
+        return False
+    return server.yields_since is None and has_room()
 
 
 def _gives_way(job: Candidate) -> bool:
@@ -60,9 +73,7 @@ class Claimer:
         """
         begins = timedelta(seconds=(behind.remaining() or 0.0) if behind else 0.0)
         server = _SERVER.first(self._lease.server_id)
-        if server is None or not server.enabled or server.paused or not server.is_healthy:
-            return None
-        if server.yields_since is not None or not has_room():
+        if server is None or not _takes_jobs(server):
             return None
         rivals = Rivals(server)
         states: list[ServerState] = []
@@ -77,11 +88,50 @@ class Claimer:
                 break  # among those of the first class, others may have waited long enough
             seen += level
             chosen = choose(states[0], seen, states[1:]).candidate
-        if chosen is not None and _gives_way(chosen) and behind and behind.remaining() is None:
-            # Nothing tells when its turn would come, and it could not be taken back from the
-            # server for an interactive job that comes before that.
-            return None
+        if chosen is not None and _gives_way(chosen) and behind:
+            if behind.remaining() is None:
+                # Nothing tells when its turn would come, and it could not be taken back from the
+                # server for an interactive job that comes before that.
+                return None
+            if behind.later_images:
+                return None  # else two would take turns, and load their models in turn
         return chosen
+
+    def next_round(self, job: Job) -> store.Next:
+        """Return what claims the next round of a job whose round is about to be stored, or says
+        why it waits: something comes before it, or nothing more may start.
+
+        Call it right after the fence, before the job is given back to the queue: to look may take
+        the queue's lock, which comes before that of a job.
+        """
+        waits = self._why_it_waits(job)
+        hold_queue(shared=True)
+
+        def follow(given_back: Job) -> Attempt | str:
+            if waits is not None:
+                return waits
+            claimed = transitions.claim(
+                given_back.pk, server_alias=self._alias, lane=self._lease.token
+            )
+            return claimed or ""
+
+        return follow
+
+    def _why_it_waits(self, job: Job) -> str | None:
+        """Return why a job can't go on at once, in words or ""; None if it can."""
+        server = Server.objects.get(pk=self._lease.server_id)
+        now = timezone.now()
+        if not _takes_jobs(server) or not may_start(server, QueueSettings.current(), now):
+            return ""
+        begin_due(now)
+        own = order_of(job.lane_class, job.priority)
+        waiting = levels(server.app_type, server.alias)
+        if not any(level.order < own for level in waiting):
+            return None
+        first = self.next_candidate()
+        if first is None or first.rank[:2] >= own:
+            return None
+        return _LESS_URGENT if _gives_way(first) else GIVES_WAY
 
     def start(
         self, candidate: Candidate, address: tuple[str, str, str], behind: Run | None
@@ -103,23 +153,31 @@ class Claimer:
             attempt = transitions.claim(
                 candidate.id, server_alias=self._alias, lane=self._lease.token
             )
-        if attempt is None:
-            return None
+        return None if attempt is None else self._send(attempt, server, behind)
+
+    def send(self, attempt: Attempt, before: Run) -> Run | None:
+        """Send the next round of a job, which was claimed after `before`; None as `start`."""
+        return self._send(attempt, Server.objects.get(pk=self._lease.server_id), before)
+
+    def _send(self, attempt: Attempt, server: Server, before: Run | None) -> Run | None:
+        """Send a claimed attempt; `before` is what the server makes or made last, if known."""
         run = Run(attempt)
         dispatcher = dispatcher_for(server)
         try:
-            request, measures = self._prepare(server, attempt.job, dispatcher)
+            request, measures = self._prepare(server, attempt, dispatcher)
         except BackendError as error:
             self._settler.error(run, error)
             return None
         run.checkpoint, run.uses_model = request.checkpoint, request.uses_model
         if run.uses_model:
-            self._expect(run, server, behind)
+            self._expect(run, server, before)
         with self._lease.fenced():
             marked = transitions.mark_submitted(run.token, lane=self._lease.token)
-            if marked and (measures or run.expected_seconds is not None):
+            if marked and (measures or run.expected_seconds is not None or attempt.images):
                 Attempt.objects.filter(token=run.token).update(
-                    measures=list(measures), expected_seconds=run.expected_seconds
+                    measures=list(measures),
+                    expected_seconds=run.expected_seconds,
+                    images=attempt.images,
                 )
             if not marked:  # cancelled meanwhile, and never sent: nothing to clean up
                 transitions.clear(run.token)
@@ -129,12 +187,22 @@ class Claimer:
         return run
 
     def _prepare(
-        self, server: Server, job: Job, dispatcher: Dispatcher
+        self, server: Server, attempt: Attempt, dispatcher: Dispatcher
     ) -> tuple[Request, Sequence[str]]:
-        """Return the request, and in words what it does otherwise than asked for."""
-        inventory = self.inventory(server)
+        """Return the request, and in words what it does otherwise than asked for.
+
+        Of a background job it is one round, where it can be cut; of a job that has rounds behind
+        it and is in the background no more, all the rest. The attempt says how many pictures.
+        """
+        job, inventory = attempt.job, self.inventory(server)
         try:
             params, words = relieved(job, restore(with_outputs(job.generation_params)), inventory)
+            whole = job.lane_class != LaneClass.BACKGROUND
+            part = dispatcher.part(job.kind, params, job.images_made, whole=whole)
+            if part is not None and (job.images_made or part.images < job.images_wanted):
+                params, attempt.images = part.params, part.images
+            elif job.images_made:  # all of them would be made, and stored beside those that are
+                raise RuntimeError("a job that was cut can't be cut any more")
             order = Order(kind=job.kind, params=params, checkpoint=job.checkpoint)
             request = dispatcher.prepare(order, inventory)
             return replace(request, warnings=[*request.warnings, *words]), words
@@ -172,11 +240,16 @@ class Claimer:
         return self._inventory
 
     @staticmethod
-    def _expect(run: Run, server: Server, behind: Run | None) -> None:
-        # What will be loaded when it begins: a job that is handed over finds its predecessor's.
-        loaded = (behind.checkpoint if behind else "") or server.loaded_checkpoint
+    def _expect(run: Run, server: Server, before: Run | None) -> None:
+        # What will be loaded when it begins: that of the run before it, where there is one.
+        loaded = (before.checkpoint if before else "") or server.loaded_checkpoint
         name = run.checkpoint or loaded
         run.loads_model = bool(run.checkpoint) and run.checkpoint != loaded
         run.expected_seconds = standing.expected_seconds(
             server.pk, name, run.job.kind, run.units, loads=run.loads_model
         )
+        if run.later_images:
+            later = run.units * run.later_images / run.images
+            run.later_seconds = standing.expected_seconds(
+                server.pk, name, run.job.kind, later, loads=False
+            )

@@ -44,7 +44,7 @@ def _stored(run: Run, backend: Dispatcher) -> bool:
     if run.is_half_baked(answer, backend, alone=True):
         return True
     try:
-        store.complete(run.token, store.write_files(answer))
+        store.complete(run.token, store.write_files(answer, run.attempt.images))
     except (OperationalError, InterfaceError) as error:
         log.warning("late answer of %s: %s", run.token, error)
         return False

@@ -3,6 +3,7 @@
 import logging
 import queue
 import time
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
@@ -12,9 +13,11 @@ from dispatch.candidates import candidates_for
 from dispatch.dispatchers.base import Answer, BackendError, Dispatcher, LostAnswer, NeverReached
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.health import refresh
-from dispatch.lanes.claims import Claimer
+from dispatch.lanes import store
+from dispatch.lanes.claims import GIVES_WAY, Claimer
 from dispatch.lanes.doze import Glance, Watcher
 from dispatch.lanes.drain import store_late_answers
+from dispatch.lanes.learning import learn
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.pace import Pace
 from dispatch.lanes.policy import stall_seconds
@@ -25,7 +28,7 @@ from dispatch.lease import Lease, LeaseLost, live_count
 from dispatch.models import Health, Interrupt, Server
 from dispatch.stopping import drain_requested, stop_requested
 from dispatch.wakefulness import Wakefulness
-from jobs.models import Attempt
+from jobs.models import Attempt, Job
 
 __all__ = ["Lane"]
 
@@ -274,7 +277,8 @@ class Lane:
     @about_run
     def _settle(self, run: Run) -> None:
         """Act on the answer of a run, whatever it is."""
-        result = run.result
+        result, ended = run.result, time.monotonic()
+        taken, following = False, None
         if run not in self._runs or (run.orphan and not isinstance(result, Answer)):
             return  # given up before; an answer that came all the same is worth storing
         if isinstance(result, LostAnswer):
@@ -289,42 +293,45 @@ class Lane:
         elif run.closed:
             self._settler.clear(run)
         elif isinstance(result, Answer):
-            self._take_answer(run, result)
+            taken, following = self._take_answer(run, result)
         # Only now: a database that fails above leaves the run where its answer is tried again.
         self._drop(run)
         self._watcher.forget()
         self._choose_at = 0.0
+        if following is not None:  # before all else: the GPU waits
+            self._go_on(following, run)
+        if taken and isinstance(result, Answer):
+            learn(self._lease, run, result, ended)
 
-    def _take_answer(self, run: Run, answer: Answer) -> None:
+    def _take_answer(self, run: Run, answer: Answer) -> tuple[bool, Attempt | None]:
+        """Store the pictures; return whether they were taken, and the next round's attempt."""
         if run.is_half_baked(answer, self._backend, alone=len(self._runs) == 1):
             self._settler.interrupted(run)
-        elif self._settler.answer(run, answer):
-            self._learn(run, answer)
+            return False, None
+        return self._settler.answer(run, answer, self._after_round())
 
-    def _learn(self, run: Run, answer: Answer) -> None:
-        now = time.monotonic()
-        with self._lease.fenced():
-            version = str(answer.generation_info.get("version") or "")
-            standing.note_success(self._lease.server_id, answer.checkpoint, version)
-            if run.active_since is None:
-                return
-            Attempt.objects.filter(token=run.token).update(**run.phases())
-            if not run.uses_model:
-                return
-            name = answer.checkpoint
-            sampling = run.sampling_since or run.active_since
-            # The load is what passes between begin and first step; a plain run has none.
-            before = sampling - run.active_since
-            if run.loads_model and run.sampling_since is not None:
-                standing.learn_load(self._lease.server_id, name, before)
-                before = 0.0
-            standing.learn_run(
-                self._lease.server_id,
-                name,
-                run.job.kind,
-                (now - sampling) / run.units,
-                before / run.units,
-            )
+    def _after_round(self) -> Callable[[Job], store.Next] | None:
+        """Return what decides whether a job goes on with its next round at once; None: it waits."""
+        if len(self._runs) > 1:  # what was handed over goes first
+            return lambda _: lambda _: GIVES_WAY
+        glance = self._watcher.look()
+        if (
+            glance is None
+            or not self._may_begin(glance)
+            or glance.address != self._address
+            or glance.poisoned_by
+            # Others may want the GPU at each picture's end: the next one is begun as any other.
+            or glance.yield_below_mb is not None
+        ):
+            return None
+        return self._claimer.next_round
+
+    def _go_on(self, attempt: Attempt, before: Run) -> None:
+        """Send the next round of the job whose round has just been stored."""
+        run = self._claimer.send(attempt, before)
+        if run is not None:
+            self._runs.append(run)
+            self._polled_at = time.monotonic()
 
     def _drop(self, run: Run) -> None:
         self._runs.remove(run)
@@ -337,11 +344,14 @@ class Lane:
 
     # --- what comes next --------------------------------------------------------------------
 
-    def _may_claim(self, glance: Glance) -> bool:
-        now = time.monotonic()
-        if self._draining or now >= self._ends_at or now < self._choose_at:
+    def _may_begin(self, glance: Glance) -> bool:
+        """Tell whether this lane and its server begin anything new."""
+        if self._draining or time.monotonic() >= self._ends_at:
             return False
-        if not glance.enabled or glance.paused or glance.health != Health.HEALTHY:
+        return glance.enabled and not glance.paused and glance.health == Health.HEALTHY
+
+    def _may_claim(self, glance: Glance) -> bool:
+        if time.monotonic() < self._choose_at or not self._may_begin(glance):
             return False
         if self._runs and glance.address != self._address:
             return False  # what runs at the old address is followed there first

@@ -4,6 +4,7 @@ Positive results are fenced by the attempt's token, negative ones by the lease (
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,7 +20,7 @@ from dispatch.lease import Lease
 from dispatch.models import Server
 from jobs import transitions
 from jobs.choices import Outcome
-from jobs.models import Attempt
+from jobs.models import Attempt, Job
 from jobs.transitions import Trouble
 
 __all__ = ["Settler"]
@@ -67,23 +68,31 @@ class Settler:
         self._lease = lease
         self._alias = alias
 
-    def answer(self, run: Run, answer: Answer) -> bool:
-        """Store the pictures; return whether the job is completed by them."""
+    def answer(
+        self, run: Run, answer: Answer, look: Callable[[Job], store.Next] | None = None
+    ) -> tuple[bool, Attempt | None]:
+        """Store the pictures; return whether they were taken, and the next round's attempt.
+
+        After a round that is not the last, `look` looks at the queue and decides whether its job
+        goes on, in the transaction that gives the job back to it; without, the job waits.
+        """
         try:
-            stored = store.write_files(answer)
+            stored = store.write_files(answer, run.attempt.images)
             if answer.rejected is not None:
                 self._reject(run, stored, answer.rejected)
-                return False
-            job = store.complete(run.token, stored)
+                return False, None
+            after_round = store.AfterRound(self._lease.fenced, look) if look else None
+            kept = store.complete(run.token, stored, after_round)
         except BackendError as error:
             self.error(run, error)
-            return False
+            return False, None
         except OSError as error:
             self._not_stored(run, error)
-            return False
-        if job is None:
+            return False, None
+        if kept is None:
             self.clear(run)
-        return job is not None
+            return False, None
+        return True, kept[1]
 
     def _not_stored(self, run: Run, error: OSError) -> None:
         """Try again later: our own disk is full or broken, and the server is not to blame."""

@@ -47,7 +47,7 @@ class Reporter:
             self._phases = frozenset()
         watched = _watched(watched_until)
         row_due = now - self._row_at >= ROW_SECONDS
-        changed = self._shown != (run.progress.fraction, _text(run))
+        changed = self._shown != (run.done_of_job(), _text(run))
         live_due = watched and changed and now - self._live_at >= WATCHED_SECONDS
         preview = run.progress.preview if watched else None
         if not row_due and not live_due and preview is None:
@@ -64,7 +64,7 @@ class Reporter:
                 self._row_at = now
             if live_due:
                 self._emit_progress(run)
-                self._live_at, self._shown = now, (run.progress.fraction, _text(run))
+                self._live_at, self._shown = now, (run.done_of_job(), _text(run))
             if preview_name:
                 self._emit_preview(run)
                 self._preview_at = now
@@ -75,9 +75,9 @@ class Reporter:
             defaults={
                 "attempt": run.token,
                 "seq": self._seq,
-                "progress": run.progress.fraction,
+                "progress": run.done_of_job(),
                 "text": _text(run),
-                "eta_seconds": run.remaining(),
+                "eta_seconds": run.remaining_of_job(),
                 "updated_at": timezone.now(),
             },
         )
@@ -97,7 +97,7 @@ class Reporter:
                 defaults={
                     "attempt": run.token,
                     "seq": self._seq,
-                    "progress": run.progress.fraction,
+                    "progress": run.done_of_job(),
                     "text": _text(run),
                     "eta_seconds": None,
                     "updated_at": timezone.now() - timedelta(seconds=quiet),
@@ -125,9 +125,9 @@ class Reporter:
                 job=str(run.attempt.job_id),
                 attempt=str(run.token),
                 seq=self._seq,
-                progress=round(run.progress.fraction, 4),
+                progress=round(run.done_of_job(), 4),
                 text=_text(run),
-                eta=run.remaining(),
+                eta=run.remaining_of_job(),
             ),
             job_id=run.attempt.job_id,
             owner_id=run.job.owner_id,
@@ -173,7 +173,7 @@ class Reporter:
 
 
 def _text(run: Run) -> str:
-    return text_of_run(run.progress.text, time.monotonic() - run.last_moved)[:200]
+    return text_of_run(run.in_words(), time.monotonic() - run.last_moved)[:200]
 
 
 def _watched(watched_until: datetime | None) -> bool:

@@ -62,6 +62,7 @@ class Run:
         self.checkpoint = ""
         self.uses_model = True
         self.expected_seconds: float | None = None
+        self.later_seconds: float | None = None  # expected of the job's later rounds
         self.loads_model = False
         self._gone_since: float | None = None
         self._known_until = self.since
@@ -76,9 +77,21 @@ class Run:
         return self.attempt.job
 
     @property
+    def images(self) -> int:
+        """Return how many pictures it makes: all that the job lacks, or those of a round."""
+        whole = int(self.job.images_wanted) - int(self.job.images_made)
+        return whole if self.attempt.images is None else int(self.attempt.images)
+
+    @property
+    def later_images(self) -> int:
+        """Return how many pictures later rounds of its job will make."""
+        return int(self.job.images_wanted) - int(self.job.images_made) - self.images
+
+    @property
     def units(self) -> float:
-        """Return the job's size, in steps on a megapixel."""
-        return work_units(self.job.generation_params, self.job.kind)
+        """Return the size of what it makes, in steps on a megapixel."""
+        whole = work_units(self.job.generation_params, self.job.kind)
+        return whole * self.images / int(self.job.images_wanted)
 
     def about(self) -> AbstractContextManager[None]:
         """Name this run in all lines that are logged inside, those of the backend calls as well."""
@@ -149,7 +162,7 @@ class Run:
         `alone`: no other run of ours can be the one that `backend` still speaks of.
         """
         # An interrupted run answers 200 and fewer pictures (contracts/forge.md, "Interrupt").
-        short = len(answer.pictures) < int(self.job.images_wanted)
+        short = len(answer.pictures) < self.images
         if not self.interrupted_by_us and (short or (alone and backend.was_interrupted())):
             self.tainted = True
         return self.tainted
@@ -191,6 +204,30 @@ class Run:
         if self.expected_seconds is not None and self.active_since is not None:
             return max(0.0, self.expected_seconds - (time.monotonic() - self.active_since))
         return None
+
+    def done_of_job(self) -> float:
+        """Return how far the job is, 0 to 1, with the rounds before this one."""
+        made = int(self.job.images_made) + self.progress.fraction * self.images
+        return min(made / int(self.job.images_wanted), 1.0)
+
+    def remaining_of_job(self) -> float | None:
+        """Return the expected seconds to the end of the job, its later rounds with it."""
+        left = self.remaining()
+        if left is None or not self.later_images:
+            return left
+        if self.later_seconds is not None:
+            return left + self.later_seconds
+        done = self.progress.fraction
+        return left + left / (1 - done) * self.later_images / self.images if done < 1 else None
+
+    def in_words(self) -> str:
+        """Return what the backend says of it, and of a round which pictures these are."""
+        text = self.progress.text
+        if self.attempt.images is None:
+            return text
+        first, last = int(self.job.images_made) + 1, int(self.job.images_made) + self.images
+        which = f"Picture {first}" if first == last else f"Pictures {first} to {last}"
+        return f"{which} of {self.job.images_wanted}" + (f" · {text}" if text else "")
 
     def near_its_end(self, pace: Pace) -> bool:
         """Tell whether the next job may be handed over (rules 19 and 20)."""

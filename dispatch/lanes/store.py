@@ -1,18 +1,22 @@
 """Storing an answer: files first, then pictures and completion in one transaction (rule 11).
 
-Between the two the journal is told whose files these are.
+Between the two the journal is told whose files these are. The pictures of a round are stored in
+the same way: instead of completing the job, the transaction lets its next round be made.
 """
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from dispatch.dispatchers.base import Answer, BackendError, ErrorClass, Picture
+from dispatch.dispatchers.registry import dispatcher_class
 from gallery.files import image_store
 from gallery.models import Image
 from jobs import events, journal, transitions
@@ -22,7 +26,7 @@ from jobs.params.loras import loras_in_prompt
 from jobs.pictures import PictureInfo, inspect
 from mobilesd.storage import StoredFile
 
-__all__ = ["StoredAnswer", "complete", "keep_rejected", "write_files"]
+__all__ = ["AfterRound", "Next", "StoredAnswer", "complete", "keep_rejected", "write_files"]
 
 
 class _AlreadyEnded(Exception):
@@ -37,9 +41,25 @@ class StoredAnswer:
     files: Sequence[tuple[StoredFile, PictureInfo]]
 
 
-def write_files(answer: Answer) -> StoredAnswer:
-    """Write the pictures' files; raises BackendError for bytes that are no picture, OSError."""
+# What happens with a job after a round: claims the next one, or says why it waits.
+Next = Callable[[Job], Attempt | str]
+
+
+@dataclass(frozen=True)
+class AfterRound:
+    """Who may go on with a job: `look` runs first in a transaction of `fence`, and decides."""
+
+    fence: Callable[[], AbstractContextManager[None]]
+    look: Callable[[Job], Next]
+
+
+def write_files(answer: Answer, at_most: int | None = None) -> StoredAnswer:
+    """Write the pictures' files; raises BackendError for bytes that are no picture, OSError.
+
+    `at_most`: of a round no more are taken, as the next one would make the others once more.
+    """
     store = image_store()
+    answer = replace(answer, pictures=answer.pictures[:at_most])
     files = []
     for picture in answer.pictures:
         try:
@@ -75,7 +95,7 @@ def _rows(attempt: Attempt, stored: StoredAnswer, *, rejected: bool = False) -> 
     job = attempt.job
     now = timezone.now()
     images = []
-    for index, (picture, (file, info)) in enumerate(_pairs(stored)):
+    for index, (picture, (file, info)) in enumerate(_pairs(stored), job.images_made):
         images.append(
             Image(
                 sha256=file.sha256,
@@ -107,31 +127,64 @@ def _rows(attempt: Attempt, stored: StoredAnswer, *, rejected: bool = False) -> 
     return images
 
 
-def complete(token: UUID, stored: StoredAnswer) -> Job | None:
+def complete(
+    token: UUID, stored: StoredAnswer, after_round: AfterRound | None = None
+) -> tuple[Job, Attempt | None] | None:
     """Complete the job with its pictures, by the open attempt's token: never half, never twice.
 
-    Returns None if the attempt has ended meanwhile (cancelled, or another lane gave it up).
+    After a round that is not the last the job is in the queue again, unless `after_round` claims
+    its next one. Returns the job with that attempt; None if the attempt has ended meanwhile
+    (cancelled, or another lane gave it up).
     """
     attempt = Attempt.objects.open().select_related("job").filter(token=token).first()
     if attempt is None:
         return None
+    job = attempt.job
     images = _rows(attempt, stored)
+    more = attempt.images is not None and job.images_made + attempt.images < job.images_wanted
+    info = _whole_info(job, stored.answer)
     # Before the commit, and on disk: whose a file is must be known as soon as it could count.
-    journal.result(token, attempt.job, images)
-    with contextlib.suppress(_AlreadyEnded), transaction.atomic():
+    journal.result(token, job, images, round_info=info if more else None)
+    ahead = after_round if more else None
+    with contextlib.suppress(_AlreadyEnded), ahead.fence() if ahead else transaction.atomic():
+        then = ahead.look(job) if ahead else None
         # Before the event of the completion: a submission with the same picture locks its file
         # before its event.
         _keep_files(stored)
-        job = transitions.complete(
-            attempt.token,
-            generation_info=stored.answer.generation_info,
-            warnings=list(stored.answer.warnings),
-        )
-        if job is None:
+        warnings = list(stored.answer.warnings)
+        if more:
+            return _next_round(token, info, warnings, images, then)
+        done = transitions.complete(token, generation_info=info, warnings=warnings)
+        if done is None:
             raise _AlreadyEnded
-        _insert(job, images)
-        return job
+        _insert(done, images)
+        return done, None
     return None
+
+
+def _whole_info(job: Job, answer: Answer) -> Mapping[str, Any]:
+    """Return the generation_info of all pictures so far."""
+    if not job.images_made:
+        return answer.generation_info
+    return dispatcher_class(job.app_type).merged(job.generation_info or {}, answer.generation_info)
+
+
+def _next_round(
+    token: UUID,
+    info: Mapping[str, Any],
+    warnings: list[str],
+    images: Sequence[Image],
+    then: Next | None,
+) -> tuple[Job, Attempt | None]:
+    job = transitions.take_round(token, images=len(images), generation_info=info, warnings=warnings)
+    if job is None:
+        raise _AlreadyEnded
+    _insert(job, images)
+    following = then(job) if then is not None else ""
+    if isinstance(following, Attempt):
+        return job, following
+    transitions.give_way(job, token, following)
+    return job, None
 
 
 def _insert(job: Job, images: Sequence[Image]) -> None:

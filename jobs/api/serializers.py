@@ -29,12 +29,12 @@ def emit_jobs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Return these jobs as the contract emits them, in a fixed number of queries."""
     pending = [job for job in jobs if job.status == Status.PENDING]
     running = [job for job in jobs if job.status == Status.PROCESSING]
-    completed = [job for job in jobs if job.status == Status.COMPLETED]
+    made = [job for job in jobs if job.status == Status.COMPLETED or job.images_made]
     positions = _positions(pending) if pending else {}
     reasons = ports.servers.waiting_reasons(pending) if pending else {}
     progress = JobProgress.objects.in_bulk([job.pk for job in running]) if running else {}
     forecasts = ports.forecast([*pending, *running]) if pending or running else {}
-    results = ports.results(completed) if completed else {}
+    results = ports.results(made) if made else {}
     needs = chains.dependencies_of(jobs) if jobs else {}
     return [
         {
@@ -98,7 +98,7 @@ def _queue(place: int | None, reason: Reason | None) -> dict[str, Any]:
 def _progress(
     job: Job, row: JobProgress | None, forecast: Forecast | None, reason: Reason | None
 ) -> dict[str, Any]:
-    done = 1.0 if job.status == Status.COMPLETED else 0.0
+    done = 1.0 if job.status == Status.COMPLETED else 1 - job.part_left
     if row is not None:
         done = row.progress
     remaining = forecast.remaining_seconds if forecast is not None else None
@@ -118,7 +118,7 @@ def _error(job: Job) -> dict[str, str] | None:
 
 
 def _result(job: Job, result: Result) -> dict[str, Any] | None:
-    if job.status != Status.COMPLETED:
+    if job.status != Status.COMPLETED and not job.images_made:
         return None
     info = job.generation_info or {}
     infotexts = info.get("infotexts")

@@ -26,6 +26,8 @@ class Attempt(models.Model):
     # The job's, once more: quotas ask each submission how long a key's attempts ran.
     api_key_prefix = models.CharField(max_length=16, blank=True, default="")
     number = models.PositiveIntegerField()
+    # Of a round of a job that is cut: how many pictures it makes; null: all.
+    images = models.PositiveSmallIntegerField(null=True, blank=True)
     # What it was expected to last, model load included; null: nothing was known.
     expected_seconds = models.FloatField(null=True, blank=True)
     # What was done differently from what was asked for, in words for the job page.

@@ -93,6 +93,8 @@ class Job(models.Model):
     checkpoint = models.CharField(max_length=500, blank=True, default="")
     loras = LorasField(blank=True, default="", editable=False)
     images_wanted = models.PositiveSmallIntegerField(default=1)
+    # The pictures that its finished rounds stored: the next round goes on behind them.
+    images_made = models.PositiveSmallIntegerField(default=0, editable=False)
     attempts_made = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=3)
     error_code = models.CharField(max_length=64, blank=True, default="")
@@ -244,6 +246,11 @@ class Job(models.Model):
     def is_final(self) -> bool:
         """Tell whether nothing more will happen to this job by itself."""
         return self.status in FINAL
+
+    @property
+    def part_left(self) -> float:
+        """Return which part of its pictures finished rounds have not made, 0 to 1."""
+        return max(0.0, 1 - self.images_made / self.images_wanted)
 
     @property
     def scope(self) -> str:

@@ -123,6 +123,8 @@ def delete(job_id: UUID, actor: Actor) -> Changed:
 def retry(job_id: UUID, actor: Actor, *, seed: Seed = "same", **changes: Unpack[NewTimes]) -> Job:
     """Queue a failed or cancelled job again, with the same seed or a new one.
 
+    Pictures that finished rounds made are kept, and only the others are made; so a new seed is
+    refused then.
     A deadline that has passed is dropped; with `deadline` it gets that one, or none. For the quotas
     of a key that is a job more, and its run counts for the key that asked for it. Raises NotFound,
     InvalidInput for the deadline, Conflict for a job that waits, runs or is completed, or that is
@@ -188,6 +190,12 @@ def _draw_seed(job_id: UUID) -> None:
     job = Job.objects.get(pk=job_id)
     if job.kind == Kind.UPSCALE:
         return  # it has none: the same picture comes out each time
+    if job.images_made:
+        raise Conflict(
+            f"{job.images_made} of its {job.images_wanted} pictures are made with the seed it has.",
+            hint="Retry it with the same seed for the others, or duplicate it with a new one.",
+            extra={"status": job.status},
+        )
     job.generation_params = {**job.generation_params, "seed": secrets.randbelow(NEW_SEEDS)}
     job.checksum = of_row(job, JOB)
     job.save(update_fields=["generation_params", "checksum"])

@@ -20,7 +20,7 @@ from jobs.services.changes import find, wrong_state
 from jobs.services.checks import check_rest, checked_app_type
 from jobs.services.orders import Order
 from jobs.services.variations import canonical_name
-from mobilesd.errors import Unavailable, bad_field
+from mobilesd.errors import Conflict, Unavailable, bad_field
 from mobilesd.sqlite import write_turn
 
 __all__ = ["PATCHABLE", "leave_out_loras", "patch", "wait_no_more"]
@@ -84,6 +84,8 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
         values["avoid_servers"] = []  # whoever names a server means it
     wanted = _merged(job.generation_params, params) if params else job.generation_params
     normalised = normalise(wanted, app_type=job.app_type)
+    if job.images_made and wanted != job.generation_params:
+        raise _has_pictures(job)
     if params or "target_server_alias" in changes:
         found = ports.servers.submission_warnings(
             normalised.params, job.app_type, order.target_server_alias
@@ -125,6 +127,15 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
         wording.change(job)
         transitions.announce_waiting(job)
     return True
+
+
+def _has_pictures(job: Job) -> Conflict:
+    return wrong_state(
+        job,
+        f"{job.images_made} of its {job.images_wanted} pictures are made already: what it asks for"
+        " can't be changed any more.",
+        "Cancel it, which keeps them, and submit a new job for the others.",
+    )
 
 
 def wait_no_more(job_id: UUID, parent: UUID, actor: Actor) -> int:

@@ -60,8 +60,8 @@ class Counts:
 def complete(told: journal.Told) -> Counts:
     """Bring the database in use up to what the journal tells and the pictures show.
 
-    `told` has only what this database may lack. A job with stored pictures is completed, never run
-    again. May be run twice.
+    `told` has only what this database may lack. A job with all its pictures is completed, never run
+    again; of a job in rounds, those that were made are not made again. May be run twice.
     """
     counts = Counts(damaged_lines=told.damaged)
     with journal.silent():
@@ -144,6 +144,7 @@ def _jobs(told: journal.Told, counts: Counts) -> set[UUID]:
                 counts.jobs_lost.append(job_id)  # the line of its submission is unreadable
                 continue
             row = Job(**owners.known(_values(Job, found)))
+            row.images_made = 0  # counted as its pictures come back
             rows.append(row)
             if (row.owner_id, row.api_key_id) != (found.get("owner_id"), found.get("api_key_id")):
                 counts.jobs_without_owner.append(job_id)
@@ -201,7 +202,8 @@ def _states(told: journal.Told, counts: Counts, made: Collection[UUID]) -> None:
 
 
 def _update(row: Job, values: dict[str, Any]) -> None:
-    for name in ("id", "owner_id", "api_key_id", "batch_id"):
+    # How many pictures its rounds made is counted as these come back.
+    for name in ("id", "owner_id", "api_key_id", "batch_id", "images_made"):
         values.pop(name, None)
     if values.get("status") == Status.PENDING and row.status in FINAL:
         values["server_alias"] = ""  # it was queued again
@@ -285,12 +287,19 @@ def _results(told: journal.Told, counts: Counts) -> set[str]:
     A result was told before its commit. It counts if its attempt completed the job, or if the job
     is neither ended nor asks for anything else: then it is completed by it, and not run again.
     """
+    accounted = {image["sha256"] for found in told.results.values() for image in found["images"]}
     stored = set(Image.objects.values_list("attempt", flat=True))
-    accounted: set[str] = set()
-    for token, found in reversed(told.results.items()):  # the newest of a job first
+    lacking = {
+        token: found
+        for token, found in told.results.items()
+        if UUID(token) not in stored and found["images"]
+    }
+    for token, found in lacking.items():
+        if _is_part(found):
+            _take_part(token, found, told, counts)
+    for token, found in reversed(lacking.items()):  # the newest of a job first
         images = found["images"]
-        accounted |= {image["sha256"] for image in images}
-        if UUID(token) in stored or not images:
+        if _is_part(found):
             continue
         end = told.jobs.get(found["job"], {})
         if (end.get("status"), end.get("attempt")) == (Status.COMPLETED, token):
@@ -302,9 +311,49 @@ def _results(told: journal.Told, counts: Counts) -> set[str]:
     return accounted
 
 
+def _first(result: Mapping[str, Any]) -> int:
+    return int(result["images"][0].get("index", 0))
+
+
+def _is_part(result: Mapping[str, Any]) -> bool:
+    """Tell whether a result is that of a round, the last one as well."""
+    return "round_info" in result or _first(result) > 0
+
+
+def _take_part(token: str, found: Mapping[str, Any], told: journal.Told, counts: Counts) -> None:
+    """Store the pictures of a round if they count, and count them.
+
+    Of a job that has ended: those that it had by then. Of one that has not: those that go on where
+    its pictures end, as they are not made again then.
+    """
+    images, first = found["images"], _first(found)
+    row = Job.objects.filter(pk=found["job"]).first()
+    if row is None or first < row.images_made or of_row(row, JOB) != found["asked"]:
+        return
+    end, made = told.jobs.get(found["job"], {}), first + len(images)
+    last = "round_info" not in found
+    if row.status in FINAL:
+        completed = (end.get("status"), end.get("attempt")) == (Status.COMPLETED, token)
+        if not (completed if last else made <= end.get("images_made", 0)):
+            return
+    elif row.deleted_at is not None or first != row.images_made or not _all_there(images):
+        return
+    with transaction.atomic():
+        _insert_pictures(images, told, counts)
+        if not last:
+            Job.objects.filter(pk=row.pk).update(images_made=made)
+        if row.status in FINAL:
+            return
+        if last:
+            _completed(row)
+        else:
+            Job.objects.filter(pk=row.pk).update(generation_info=found["round_info"])
+
+
 def _waiting(result: Mapping[str, Any]) -> Job | None:
     """Return the job of a result if it still waits for exactly this one."""
-    row = Job.objects.listed().filter(pk=result["job"]).exclude(status__in=FINAL).first()
+    rows = Job.objects.listed().filter(pk=result["job"], images_made=0)
+    row = rows.exclude(status__in=FINAL).first()
     return row if row is not None and of_row(row, JOB) == result["asked"] else None
 
 
@@ -319,7 +368,7 @@ def _pictures_on_disk(told: journal.Told, counts: Counts, accounted: Collection[
     """
     known = set(Image.objects.values_list("sha256", flat=True))
     found = list(orphans.find(known.union(accounted)))
-    waiting = Job.objects.listed().exclude(status__in=FINAL)
+    waiting = Job.objects.listed().filter(images_made=0).exclude(status__in=FINAL)
     ended = [job_id for job_id, end in told.jobs.items() if end.get("status") == Status.COMPLETED]
     bare = [
         row

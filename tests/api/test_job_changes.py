@@ -4,7 +4,9 @@ import threading
 
 import pytest
 from django.db import connections, transaction
+from django.utils import timezone
 
+from dispatch.sweep import Sweep
 from jobs import transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Event, Job
@@ -127,3 +129,78 @@ def test_of_a_cancel_and_a_result_the_first_one_wins(first):
     job.refresh_from_db()
     assert job.status == ("cancelled" if first == "cancel" else "completed")
     assert answers[0].status_code == (200 if first == "cancel" else 409)
+
+
+# --- Jobs of which some pictures are made -------------------------------------------------
+
+
+def _half_made(status: str, member, **fields) -> Job:
+    params = {"positive_prompt": "a boat", "seed": 5, "steps": 4, "n_iter": 8}
+    job = factories.job(
+        status,
+        owner=member,
+        lane_class="background",
+        generation_params=params,
+        images_wanted=8,
+        images_made=3,
+        **fields,
+    )
+    for number in range(3):
+        factories.image(job, index=number)
+    return job
+
+
+def test_what_pictures_were_made_of_can_not_be_changed(api, member):
+    job = _half_made(Status.PENDING, member)
+    answer = api.send("PATCH", f"/api/v2/jobs/{job.pk}", {"generation_params": {"steps": 9}})
+    assert answer.status_code == 409
+    assert answer.json()["error"] == "job_operation_conflict"
+    assert answer.json()["message"].startswith("3 of its 8 pictures are made already")
+    job.refresh_from_db()
+    assert job.generation_params["steps"] == 4
+
+
+def test_where_it_stands_can_be_changed_still(api, member):
+    job = _half_made(Status.PENDING, member)
+    change = {"priority": 2, "lane": "interactive", "generation_params": {"steps": 4}}
+    assert api.send("PATCH", f"/api/v2/jobs/{job.pk}", change).status_code == 200
+    job.refresh_from_db()
+    assert (job.priority, job.lane_class, job.images_made) == (2, "interactive", 3)
+
+
+def test_a_retry_keeps_the_pictures_and_their_seed(api, member):
+    job = _half_made(Status.CANCELLED, member)
+    refused = api.send("POST", f"/api/v2/jobs/{job.pk}/retry", {"seed": "new"})
+    assert refused.status_code == 409
+    assert "duplicate it" in refused.json()["details"]["hint"]
+    job.refresh_from_db()
+    assert (job.status, job.generation_params["seed"]) == (Status.CANCELLED, 5)
+    assert api.send("POST", f"/api/v2/jobs/{job.pk}/retry").status_code == 200
+    job.refresh_from_db()
+    assert (job.status, job.images_made) == (Status.PENDING, 3)
+
+
+def test_a_duplicate_begins_with_its_first_picture(api, member):
+    job = _half_made(Status.CANCELLED, member)
+    answer = api.send("POST", f"/api/v2/jobs/{job.pk}/duplicate")
+    twin = Job.objects.get(pk=answer.json()["mobilesd_job_id"])
+    assert (twin.images_made, twin.images_wanted) == (0, 8)
+
+
+def test_its_pictures_are_shown_whatever_its_status(api, member):
+    for status in (Status.PENDING, Status.PROCESSING, Status.FAILED, Status.CANCELLED):
+        job = _half_made(status, member, generation_info={"infotexts": ["a boat"]})
+        shown = api.get(f"/api/v2/jobs/{job.pk}/status").json()["job"]
+        assert shown["progress"] == 0.375
+        assert len(shown["result_details"]["image_ids"]) == 3
+        assert shown["result_details"]["info"] == "a boat"
+
+
+def test_past_its_deadline_it_is_not_given_up(member):
+    begun = _half_made(Status.PENDING, member, deadline=timezone.now())
+    not_begun = factories.job(owner=member, deadline=timezone.now())
+    Sweep._expire()
+    begun.refresh_from_db()
+    not_begun.refresh_from_db()
+    assert (begun.status, not_begun.status) == (Status.PENDING, Status.FAILED)
+    assert begun in due(timezone.now())

@@ -91,6 +91,9 @@ class Client(threading.Thread):
                 parent = self._chance.choice([ids[-1] for ids in self.accepted.values()])
                 on_failure = self._chance.choice(["cancel", "run"])
                 body["depends_on"] = [{"job": parent, "on_failure": on_failure}]
+            case 4:  # made round by round, and each time others may come first
+                params["n_iter"] = 3
+                body["lane"] = "background"
             case 3:
                 order = {"bulk_quantity": _TOGETHER, "seed_variation": "incremental"}
                 return "/api/v2/generate/bulk", {**body, **order}

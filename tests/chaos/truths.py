@@ -14,7 +14,8 @@ FINAL = ("completed", "failed", "cancelled")
 NEXT = {
     "": {"pending"},
     "pending": {"processing", "cancelled", "failed"},
-    "processing": {"pending", "completed", "failed", "cancelled"},
+    # A job that goes on with its next round is told under the round's attempt.
+    "processing": {"processing", "pending", "completed", "failed", "cancelled"},
     "failed": {"pending"},  # retried
     "cancelled": {"pending"},
 }
@@ -63,14 +64,17 @@ def _every_accepted_job_is_there(
 
 def _each_completed_job_has_its_pictures_once(farm: Farm) -> None:
     wrong = farm.rows(
-        """SELECT j.id, j.status, j.images_wanted, count(i.id), count(DISTINCT i."index"),
-                  count(DISTINCT i.attempt)
+        """SELECT j.id, j.status, j.images_wanted, j.images_made, count(i.id),
+                  count(DISTINCT i."index"), count(DISTINCT i.attempt)
            FROM jobs_job j LEFT JOIN gallery_image i ON i.job_id = j.id AND NOT i.rejected
            GROUP BY j.id
-           HAVING CASE j.status WHEN 'completed'
-             THEN count(i.id) <> j.images_wanted OR count(DISTINCT i."index") <> count(i.id)
-                  OR count(DISTINCT i.attempt) <> 1
-             ELSE count(i.id) > 0 END"""
+           HAVING count(i.id) <> count(DISTINCT i."index")
+             OR coalesce(max(i."index") + 1, 0) <> count(i.id)
+             OR count(i.id) <> CASE j.status
+               WHEN 'completed' THEN j.images_wanted ELSE j.images_made END
+             OR count(DISTINCT i.attempt) <> (
+               SELECT count(*) FROM jobs_attempt a
+               WHERE a.job_id = j.id AND a.outcome IN ('completed', 'round'))"""
     )
     assert not wrong, f"not one set of pictures: {wrong}"
     winners = farm.rows(

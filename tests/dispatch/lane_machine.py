@@ -63,6 +63,7 @@ JUMPS = (-7200.0, -40.0, 40.0, 3600.0, 31_536_000.0)
 FREEZE_AT = (
     "dispatch.lanes.claims.Claimer.start",
     "dispatch.lanes.claims.Claimer._expect",
+    "dispatch.lanes.claims.Claimer.send",
     "dispatch.lanes.run.Run.send",
     "dispatch.lanes.store.complete",
     "dispatch.lanes.outcomes.Settler.error",
@@ -78,6 +79,8 @@ CRASH_AT = (
     "jobs.transitions.mark_submitted",
     "jobs.transitions.end_attempt",
     "jobs.transitions.clear",
+    "jobs.transitions.take_round",
+    "dispatch.lanes.claims.Claimer.next_round",
     "jobs.transitions.adopt",
     "dispatch.lanes.store._insert",
     "dispatch.lease.Lease.release",
@@ -158,6 +161,14 @@ class LaneProtocol(RuleBasedStateMachine):
     @rule()
     def submit(self) -> None:
         self._submit(1)
+
+    @precondition(lambda self: len(self.jobs) < JOBS)
+    @rule(pictures=st.integers(2, 4))
+    def submit_in_rounds(self, pictures: int) -> None:
+        """One that gives way after each of its pictures."""
+        self._submit(
+            1, params={"n_iter": pictures}, images_wanted=pictures, lane_class="background"
+        )
 
     def _submit(self, count: int, **fields: Any) -> None:
         with transaction.atomic():
@@ -419,11 +430,16 @@ class LaneProtocol(RuleBasedStateMachine):
 
     @invariant()
     def every_job_is_in_one_state_of_its_life(self) -> None:
-        for job in Job.objects.annotate(pictures=Count("images", distinct=True)):
+        with transaction.atomic():  # a lane may store a round in between
+            jobs = list(Job.objects.all())
+            places = [*Image.objects.order_by("index").values_list("job", "index")]
+        for job in jobs:
             assert self.ended.get(job.pk, job.status) == job.status, "a final state changed"
             if job.status in FINAL:
                 self.ended[job.pk] = job.status
-            assert job.pictures == (job.status == Status.COMPLETED), (job.status, job.pictures)
+            made = job.images_wanted if job.status == Status.COMPLETED else job.images_made
+            there = [index for job_id, index in places if job_id == job.pk]
+            assert there == list(range(made)), (job.status, job.images_made, there)
         for attempt in Attempt.objects.open().select_related("job"):
             assert attempt.job.status == Status.PROCESSING
         twice = Attempt.objects.filter(outcome=Outcome.COMPLETED).values("job")
@@ -511,7 +527,7 @@ class LaneProtocol(RuleBasedStateMachine):
         assert "Traceback" not in text, text
 
     def _wasted(self) -> list[object]:
-        kept = (Outcome.COMPLETED, Outcome.CANCELLED)
+        kept = (Outcome.COMPLETED, Outcome.ROUND, Outcome.CANCELLED)
         outcomes = {str(a.token): a.outcome for a in Attempt.objects.all()}
         return [
             (run.token, outcomes[run.token])

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -30,8 +31,9 @@ class FrozenBeforeItClaims(LaneProtocol):
 
     budget = {}
 
-    def _submit(self, count: int) -> None:
-        super()._submit(count, target_server_alias="a")  # so that no other lane takes it first
+    def _submit(self, count: int, **fields: Any) -> None:
+        # So that no other lane takes it first.
+        super()._submit(count, target_server_alias="a", **fields)
 
     @precondition(lambda self: len(self.jobs) < JOBS and self.spent["expire"] < 4)
     @rule()

@@ -143,3 +143,64 @@ def test_a_server_that_had_it_still_after_a_cancel_is_told():
 
 def test_an_event_of_which_nothing_is_known_is_shown_by_its_kind():
     assert texts(told(job(), events=[event(1, "job.sealed")]))[-1] == "job.sealed"
+
+
+# --- Rounds -------------------------------------------------------------------------------
+
+
+def made(number: int, begun: float, **fields):
+    """Return a round of one picture that took three seconds."""
+    moments = {"submitted_at": begun, "began_at": begun, "ended_at": begun + 3}
+    return attempt(number, begun, images=1, outcome=Outcome.ROUND, **{**moments, **fields})
+
+
+def started(run: Attempt, seconds: float):
+    return event(seconds, "job.status", status="processing", attempt=str(run.token))
+
+
+def test_rounds_that_follow_each_other_are_told_as_one_run():
+    first, second = made(1, 1), made(2, 4)
+    last = attempt(
+        3, 7, submitted_at=7, began_at=7, ended_at=10, images=1, outcome=Outcome.COMPLETED
+    )
+    events = [*(started(run, run.number) for run in (first, second, last))]
+    events += [event(10, "job.status", status="completed", attempt=str(last.token))]
+    steps = told(job(status=Status.COMPLETED, images_wanted=3), [first, second, last], events)
+    assert texts(steps) == [
+        "Submitted.",
+        "Attempt 1: gpu took it.",
+        "Sent to gpu.",
+        "gpu began.",
+        "Attempt 3: Completed.",
+        "Completed.",
+    ]
+
+
+def test_where_a_job_really_gave_way_it_is_told_what_is_made_and_to_what():
+    first, second = made(1, 1), made(2, 4)
+    later = attempt(3, 20, submitted_at=20, images=1)
+    way = "It gives way to an interactive job."
+    events = [
+        *(started(run, run.number) for run in (first, second)),
+        event(7, "job.status", status="pending", attempt=str(second.token), text=way),
+        started(later, 20),
+    ]
+    steps = told(job(status=Status.PROCESSING, images_wanted=8), [first, second, later], events)
+    assert texts(steps)[4:] == [
+        "2 of 8 pictures are made.",
+        way,
+        "Attempt 3: gpu took it.",
+        "Sent to gpu.",
+    ]
+
+
+def test_while_a_job_runs_its_newest_pictures_are_told():
+    runs = [made(1, 1), made(2, 4), attempt(3, 7, submitted_at=7, images=1)]
+    steps = told(job(status=Status.PROCESSING, images_wanted=8), runs)
+    assert texts(steps)[4:] == ["2 of 8 pictures are made."]
+
+
+def test_an_error_in_a_later_round_is_told_behind_what_was_made():
+    failed = attempt(2, 4, submitted_at=4, ended_at=5, outcome=Outcome.ERROR, images=1)
+    steps = told(job(status=Status.PENDING, images_wanted=8), [made(1, 1), failed])
+    assert "Attempt 2: The backend answered with an error." in texts(steps)

@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 from dispatch import accuracy, forecast
 from dispatch.models import ExpectedStart, Inventory, Timing
 from jobs.choices import Outcome, Status
-from jobs.models import QueueSettings
+from jobs.models import JobProgress, QueueSettings
 from tests import factories
 from tests.processes.installation import eventually
 
@@ -129,6 +129,54 @@ def test_what_comes_after_the_window_waits_for_the_next_one(boss):
     text = boss.send("GET", f"/api/v2/jobs/{jobs[-1].pk}/status").json()["job"]
     hours = (parse_datetime(text["estimated_start_time"]) - now).total_seconds() / 3600
     assert 23 < hours < 24.1
+
+
+# --- Between two rounds -------------------------------------------------------------------
+
+
+TEN = {"width": 512, "height": 512, "steps": 4, "n_iter": 10}
+
+
+def in_its_second_of_ten_rounds(row, eta):
+    running = factories.job(
+        Status.PROCESSING,
+        generation_params=TEN,
+        checkpoint="x",
+        server_alias=row.alias,
+        lane_class="background",
+        images_wanted=10,
+        images_made=1,
+    )
+    now = timezone.now()
+    attempt = factories.attempt(
+        running, images=1, expected_seconds=20.0, submitted_at=now, began_at=now
+    )
+    JobProgress.objects.create(
+        job=running, attempt=attempt.token, progress=0.1, eta_seconds=eta, updated_at=now
+    )
+    return running
+
+
+def seconds_to(moment):
+    return (moment - timezone.now()).total_seconds()
+
+
+def test_an_interactive_job_is_expected_to_start_after_the_round_that_is_made():
+    running = in_its_second_of_ten_rounds(server(), eta=104.0)
+    urgent = factories.job(checkpoint="x")
+    other = factories.job(checkpoint="x", lane_class="background")
+    whole, starts = forecast.queue(), forecast.starts()
+    assert seconds_to(starts[urgent.pk]) == pytest.approx(20, abs=2)
+    assert seconds_to(starts[other.pk]) == pytest.approx(104 + 10.5, abs=3), "it does not alternate"
+    assert running.pk not in starts
+    assert seconds_to(whole.finish) == pytest.approx(104 + 2 * 10.5, abs=3)
+
+
+def test_a_job_that_gave_way_is_expected_to_take_what_is_left_of_it():
+    server()
+    left = {"images_wanted": 10, "images_made": 9}
+    factories.job(checkpoint="x", lane_class="background", generation_params=TEN, **left)
+    assert seconds_to(forecast.queue().finish) == pytest.approx(10.5, abs=1)
 
 
 # --- How far off it is --------------------------------------------------------------------

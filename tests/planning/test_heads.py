@@ -48,6 +48,7 @@ def some_job(rng, owners, parents):
         lane_class=some(["interactive", "background"]),
         priority=some([1, 5]),
         checkpoint=some(["", "x", "y"]),
+        images_made=some([0, 0, 1]),
     )
     if rng.random() < 0.2:
         factories.attempt(

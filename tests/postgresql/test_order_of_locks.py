@@ -9,6 +9,7 @@ import io
 import random
 from datetime import timedelta
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from dispatch import lease
 from dispatch import services as servers
 from dispatch.dispatchers.base import Answer, Picture, Progress
 from dispatch.lanes import reporting, store
+from dispatch.lanes.claims import Claimer
+from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.run import Run
 from dispatch.models import Server
 from jobs import events, inputs, services, signals, transitions
@@ -69,8 +72,25 @@ def stored(content: bytes) -> store.StoredAnswer:
     )
 
 
-def complete(attempt: Attempt) -> Job | None:
+def complete(attempt: Attempt) -> tuple[Job, Attempt | None] | None:
     return store.complete(attempt.token, stored(factories.png(color="blue")))
+
+
+def in_a_round(alias: str = "a", **fields: Any) -> Attempt:
+    """Make a background job in the first of its three rounds."""
+    attempt = running(alias, lane_class="background", images_wanted=3, **fields)
+    Attempt.objects.filter(pk=attempt.pk).update(images=1)
+    return attempt
+
+
+def go_on(attempt: Attempt) -> tuple[Job, Attempt | None] | None:
+    """Store a round, and claim the next one, as its lane does."""
+    held = lease_of(attempt)
+    claimer = Claimer(
+        held, attempt.server_alias, Settler(held, attempt.server_alias), SimpleQueue()
+    )
+    after_round = store.AfterRound(held.fenced, claimer.next_round)
+    return store.complete(attempt.token, stored(factories.png(color="blue")), after_round)
 
 
 def requeue(attempt: Attempt) -> None:
@@ -109,6 +129,40 @@ def test_a_batch_is_cancelled_while_a_picture_of_it_is_stored(monkeypatch):
         assert services.cancel_batch(whole.pk, SYSTEM).count == 2
         assert other.result() is None, "the picture came too late"
     assert statuses(whole) == {Status.CANCELLED}
+
+
+def test_a_batch_is_cancelled_while_a_round_of_it_is_stored(monkeypatch):
+    whole = batch()
+    factories.job(batch=whole)
+    attempt = in_a_round(batch=whole)
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            bulk.transitions,
+            "cancel_pending",
+            lambda: other.begin(lambda: go_on(attempt)),
+        )
+        assert services.cancel_batch(whole.pk, SYSTEM).count == 2
+        assert other.result() is None, "the round came too late"
+    assert statuses(whole) == {Status.CANCELLED}
+    assert not Attempt.objects.open()
+
+
+def test_a_batch_whose_job_goes_on_with_its_next_round_is_cancelled_after_it(monkeypatch):
+    whole = batch()
+    factories.job(batch=whole)
+    attempt = in_a_round(batch=whole)
+    with meanwhile() as other:
+        after(
+            monkeypatch,
+            store.transitions,
+            "take_round",
+            lambda: other.begin(lambda: services.cancel_batch(whole.pk, SYSTEM)),
+        )
+        assert go_on(attempt) is not None
+        assert other.result().count == 2
+    assert statuses(whole) == {Status.CANCELLED}
+    assert Job.objects.get(pk=attempt.job_id).images_made == 1
 
 
 def test_a_batch_is_cancelled_while_one_of_its_runs_tells_its_progress(monkeypatch):

@@ -14,7 +14,7 @@ from dispatch.dispatchers.forge import fallbacks
 from dispatch.dispatchers.forge.untrusted import parse, storable, text
 from dispatch.inventory import ServerInventory
 
-__all__ = ["read"]
+__all__ = ["bounded", "read"]
 
 MAX_PICTURES = 1000
 _MAX_INFO_CHARACTERS = 128 * 1024  # a job's row stays small (design §4)
@@ -116,9 +116,17 @@ def _generation_info(
     info: Mapping[str, Any], infotexts: Sequence[str], count: int
 ) -> dict[str, Any]:
     kept = {key: info[key] for key in _KEPT if key in info}
-    kept |= {"infotexts": list(infotexts), "image_count": count}
+    return bounded({**kept, "infotexts": list(infotexts), "image_count": count})
+
+
+def bounded(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a generation_info without what would make a job's row too large."""
+    kept = dict(info)
     for name in _LONGEST_FIRST:
         if len(json.dumps(kept)) <= _MAX_INFO_CHARACTERS:
             return kept
         kept.pop(name, None)
-    return {"image_count": count, "version": text(info.get("version") or "", 100)}
+    return {
+        "image_count": info["image_count"],
+        "version": text(info.get("version") or "", 100),
+    }

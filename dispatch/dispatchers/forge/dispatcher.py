@@ -16,13 +16,14 @@ from dispatch.dispatchers.base import (
     Memory,
     NeverReached,
     Order,
+    Part,
     Presence,
     Probe,
     Progress,
     Relief,
     Request,
 )
-from dispatch.dispatchers.forge import answer, inventory, less_memory, payload, upscale
+from dispatch.dispatchers.forge import answer, inventory, less_memory, payload, rounds, upscale
 from dispatch.dispatchers.forge.client import Client, Refused, Trouble, Unclear, WrongAnswer
 from dispatch.dispatchers.forge.errors import error_of, unreadable
 from dispatch.dispatchers.forge.post import MAX_ANSWER_BYTES, Post
@@ -94,6 +95,16 @@ class ForgeDispatcher(Dispatcher):
         cls, params: Mapping[str, Any], step: int, inventory: ServerInventory | None
     ) -> Relief | None:
         return less_memory.relieve(params, step, inventory)
+
+    @classmethod
+    def part(
+        cls, kind: str, params: Mapping[str, Any], made: int, *, whole: bool = False
+    ) -> Part | None:
+        return rounds.part(kind, params, made, whole=whole)
+
+    @classmethod
+    def merged(cls, before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+        return answer.bounded(super().merged(before, more))
 
     def memory(self) -> Memory | None:
         try:

@@ -167,6 +167,7 @@ OPERATIONS: Operations = {
             "Change what the body names; the rest stays. In `generation_params` null removes a"
             " parameter. An empty text takes `source_info`, `not_before` or `deadline` away, as"
             " null does with `target_server_alias`. The whole is checked like a new job."
+            " `generation_params` of a job that has some of its pictures can't be changed (409)."
         ),
         path=JOB_ID,
         body=Body(
@@ -246,7 +247,8 @@ OPERATIONS: Operations = {
             "Queue a job again, with its seed or a new one. For a key's limits it is a submission,"
             " and for its quotas a job more; 50 dependents are one submission more."
             " A deadline that has passed is dropped. A completed job is duplicated instead (409)."
-            " 409 as well if a picture that it is made from was deleted since."
+            " 409 as well if a picture that it is made from was deleted since. Pictures that it has"
+            " are kept, and only the others are made: then a new seed is refused (409)."
         ),
         path=JOB_ID,
         body=Body(

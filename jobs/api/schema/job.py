@@ -45,9 +45,13 @@ COMPONENTS: dict[str, Shape] = {
             "generation_params": ref("GenerationParams"),
             "warnings": _WARNINGS,
             "priority": whole("1 comes first, 10 last.", 1, 10),
-            "lane": word(LaneClass.values, "Interactive jobs go before background ones."),
+            "lane": word(
+                LaneClass.values,
+                "Interactive jobs go before background ones, and between the rounds (`n_iter`) of"
+                " one that runs.",
+            ),
             "not_before": nullable(moment("It waits until then.")),
-            "deadline": nullable(moment("It is given up then.")),
+            "deadline": nullable(moment("It is given up then, unless it has begun.")),
             "queue_position": nullable(
                 whole("Place in the queue from 1; null when it does not wait, or beyond 1,000.", 1)
             ),
@@ -120,7 +124,8 @@ COMPONENTS: dict[str, Shape] = {
             "warnings": _WARNINGS,
             "info": text("The first picture's infotext."),
         },
-        "What a completed job made.",
+        "What a job made. A background job of several rounds has the pictures of those that are"
+        " done, whatever its status.",
     ),
 }
 
