@@ -11,6 +11,7 @@ from jobs import transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Event, Job
 from tests import factories
+from tests.due import due
 
 pytestmark = pytest.mark.django_db
 
