@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0011_what_a_lane_steps_over'),
+        ('jobs', '0012_kinds_of_jobs'),
     ]
 
     operations = [
