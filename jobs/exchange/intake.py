@@ -354,7 +354,7 @@ class Intake:
                     self.taken.warn(f"{job.pk} waited for the job {parent}, which is not here.")
         JobDependency.objects.bulk_create(found, batch_size=250)
         note_blocked(list({row.job_id for row in found}))
-        journal.add([{"need": {**journal.record_of(row), "id": None}} for row in found])
+        journal.needs(found)
 
 
 def _remember(job: Job, past: Past) -> None:

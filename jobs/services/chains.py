@@ -26,6 +26,7 @@ __all__ = [
     "check_no_circle",
     "circle_in",
     "failed_with",
+    "let_go",
     "needs_of",
     "retry_dependents",
     "retry_together",
@@ -65,7 +66,7 @@ class Ties:
         ]
         JobDependency.objects.bulk_create(rows, batch_size=250)
         note_blocked(job_ids)
-        journal.add([{"need": {**journal.record_of(row), "id": None}} for row in rows])
+        journal.needs(rows)
 
     def replace(self, job_id: UUID) -> None:
         """Let a waiting job depend on these and on no others; call it in its change's transaction.
@@ -74,14 +75,22 @@ class Ties:
         checked again. Raises what `tie` raises, and InvalidInput (`dependency_cycle`).
         """
         check_no_circle(job_id, self.needs)
-        rows = JobDependency.objects.filter(job=job_id)
-        old = dict(rows.values_list("parent", "on_failure"))
+        old = dict(JobDependency.objects.filter(job=job_id).values_list("parent", "on_failure"))
         new = {parent: how for parent, how in self.needs.items() if old.get(parent) != how}
-        rows.filter(parent__in=[p for p in old if p not in self.needs or p in new]).delete()
+        let_go(job_id, [p for p in old if p not in self.needs or p in new])
         if new:
             Ties(new, self.actor).tie([job_id])
         else:
             note_blocked([job_id])
+
+
+def let_go(job_id: UUID, parents: Sequence[UUID]) -> int:
+    """Let a job wait for these no more; return how many of them it waited for.
+
+    Call it in the transaction of its change, and `note_blocked` behind it.
+    """
+    journal.needs_gone(job_id, parents)
+    return JobDependency.objects.filter(job=job_id, parent__in=parents).delete()[0]
 
 
 def needs_of(job_id: UUID) -> tuple[Need, ...]:
