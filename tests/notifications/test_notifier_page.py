@@ -108,3 +108,9 @@ def test_a_wrong_change_is_said_and_changes_nothing(client, me, made) -> None:
 def test_the_notifier_of_somebody_else_is_not_edited(client, made) -> None:
     client.force_login(factories.user())
     assert client.get(f"/notifications/{made.pk}/edit").status_code == 404
+
+
+def test_what_only_administrators_are_told_is_offered_to_them_alone(client, me) -> None:
+    assert 'value="backup_failed"' not in client.get("/notifications/add").content.decode()
+    client.force_login(factories.staff("root"))
+    assert 'value="backup_failed"' in client.get("/notifications/add").content.decode()
