@@ -2,23 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Unpack
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.utils import timezone
+from django.db import connection
 
 from apikeys.actors import Actor
 from jobs import chains, journal
 from jobs.choices import Status
-from jobs.models import Job, JobDependency, OnFailure, Retry, hold_queue
+from jobs.models import Job, JobDependency, OnFailure
 from jobs.readiness import note_blocked
 from jobs.services.cancelling import visible_of
-from jobs.services.changes import NewTimes, Seed, find, retry
 from jobs.services.orders import Need
-from jobs.usage import check_quota
 from mobilesd.errors import Conflict, InvalidInput, bad_field
-from mobilesd.sqlite import write_turn
 
 __all__ = [
     "MAX_NEEDS",
@@ -28,13 +23,10 @@ __all__ = [
     "failed_with",
     "let_go",
     "needs_of",
-    "retry_dependents",
-    "retry_together",
     "ties_of",
 ]
 
 MAX_NEEDS = 50
-_RETRIED_AT_ONCE = 1_000
 _CAME_TO_NOTHING = (Status.FAILED, Status.CANCELLED)
 
 
@@ -194,44 +186,9 @@ def _cycle(circle: Sequence[UUID]) -> InvalidInput:
     return InvalidInput(sentence, error="dependency_cycle", fields={"depends_on": [sentence]})
 
 
-# --- Changing, cancelling, queueing again -------------------------------------------------
+# --- What came of it ----------------------------------------------------------------------
 
 
 def failed_with(job_ids: Sequence[UUID], actor: Actor) -> list[UUID]:
     """Return which jobs, of those that the actor may see, failed because of these."""
     return visible_of(chains.failed_with(job_ids), actor)
-
-
-def retry_together(
-    job_id: UUID, actor: Actor, *, seed: Seed, **changes: Unpack[NewTimes]
-) -> tuple[Job, list[UUID]]:
-    """Queue a job again together with those that failed because of it, all or none; return them.
-
-    Raises what `retry` raises.
-    """
-    with write_turn(), transaction.atomic():
-        check_quota(actor, 1)  # before the lock of the queue, as everywhere
-        hold_queue()
-        job = retry(job_id, actor, seed=seed, **changes)
-        return job, retry_dependents(job_id, actor)
-
-
-def retry_dependents(job_id: UUID, actor: Actor) -> list[UUID]:
-    """Queue the jobs again that failed because of this one, which waits again; return them.
-
-    Those that still need another job which came to nothing stay as they are. For the quotas of a
-    key each is a job more. Raises NotFound or QuotaExceeded.
-    """
-    find(job_id, actor)
-    with write_turn(), transaction.atomic():
-        wanted = failed_with([job_id], actor)[:_RETRIED_AT_ONCE]
-        if not wanted:
-            return []
-        check_quota(actor, len(wanted))
-        hold_queue()
-        again = chains.revive([job_id], wanted)
-        prefix, at = actor.key_prefix or "", timezone.now()
-        Retry.objects.bulk_create(
-            [Retry(job_id=pk, api_key_prefix=prefix, at=at) for pk in again], batch_size=250
-        )
-    return again
