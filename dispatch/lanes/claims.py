@@ -109,8 +109,7 @@ class Claimer:
             self._settler.error(run, error)
             return None
         run.checkpoint, run.uses_model = request.checkpoint, request.uses_model
-        if run.uses_model:
-            self._expect(run, server, behind)
+        self._expect(run, server, behind)
         with self._lease.fenced():
             marked = transitions.mark_submitted(run.token, lane=self._lease.token)
             if marked and (measures or run.expected_seconds is not None):
@@ -169,6 +168,11 @@ class Claimer:
 
     @staticmethod
     def _expect(run: Run, server: Server, behind: Run | None) -> None:
+        if not run.uses_model:
+            run.expected_seconds = standing.expected_seconds(
+                server.pk, run.upscaler, run.job.kind, run.units, loads=False
+            )
+            return
         # What will be loaded when it begins: a job that is handed over finds its predecessor's.
         loaded = (behind.checkpoint if behind else "") or server.loaded_checkpoint
         name = run.checkpoint or loaded

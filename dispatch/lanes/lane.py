@@ -229,9 +229,9 @@ class Lane:
         elif run.progress.active:
             self._reporter.report(run, glance.watched_until)
         self._notice_sleep()
-        patience = stall_seconds(
-            run.expected_seconds, longest=self._pace.stall, floor=self._pace.stall_floor
-        )
+        # An upscale does not move at all, and its upscaler may be loaded or even fetched first.
+        expected = run.expected_seconds if run.uses_model else None
+        patience = stall_seconds(expected, longest=self._pace.stall, floor=self._pace.stall_floor)
         if time.monotonic() - run.last_moved >= patience and not run.stalled:
             run.stalled = True
             self._reporter.stalled(run)
@@ -310,6 +310,8 @@ class Lane:
                 return
             Attempt.objects.filter(token=run.token).update(**run.phases())
             if not run.uses_model:
+                seconds = (now - run.active_since) / run.units
+                standing.learn_run(self._lease.server_id, run.upscaler, run.job.kind, seconds)
                 return
             name = answer.checkpoint
             sampling = run.sampling_since or run.active_since
