@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
@@ -113,11 +113,16 @@ def shown(row: Undo | None) -> dict[str, Any] | None:
 def open_jobs() -> list[UUID]:
     """Return the jobs that somebody may still bring back."""
     states = Undo.objects.filter(expires_at__gt=timezone.now()).values_list("state", flat=True)
-    found = {pk for state in states for _, _, ids in _moments(state) for pk in ids}
+    return _with_dependents(pk for state in states for _, _, ids in _moments(state) for pk in ids)
+
+
+def _with_dependents(job_ids: Iterable[UUID]) -> list[UUID]:
+    """Return these jobs and those that failed because of them."""
+    found = set(job_ids)
     frontier = list(found)
     while frontier:
         taken = [pk for ids in _chunks(frontier) for pk in _taken_along(ids)]
-        frontier = [pk for pk in taken if pk not in found]
+        frontier = [pk for pk in dict.fromkeys(taken) if pk not in found]
         found.update(frontier)
     return list(found)
 
@@ -187,6 +192,7 @@ def _restored(kind: Kind, job_ids: Sequence[UUID], at: datetime) -> int:
     for ids in _chunks(job_ids):
         with write_turn(), transaction.atomic():
             hold_queue()  # before the locks of several jobs
+            _hold(ids)
             jobs = (
                 transitions.restore(ids, ended_at=at) if kind == "ended" else _shown_again(ids, at)
             )
@@ -205,6 +211,13 @@ def _failed_again(was: Mapping[str, Mapping[str, Any]], at: datetime) -> int:
         # Of a retry that never was, the quotas know nothing.
         Retry.objects.filter(job__in=jobs, at__gte=at).delete()
     return len(jobs)
+
+
+def _hold(job_ids: Sequence[UUID]) -> None:
+    """Lock all that may come back before the first event, whose lock is the last one."""
+    if connection.features.has_select_for_update:
+        rows = Job.objects.filter(pk__in=_with_dependents(job_ids)).order_by("pk")
+        list(rows.select_for_update(no_key=True, of=("self",)).only("pk"))
 
 
 def _shown_again(job_ids: Sequence[UUID], at: datetime) -> list[Job]:
