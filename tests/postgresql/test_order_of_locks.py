@@ -294,7 +294,7 @@ def test_a_batch_is_retried_while_one_of_its_jobs_is_deleted(monkeypatch):
     whole, (_, last) = failed_batch()
     with meanwhile() as other:
         delete = partial(services.delete, last.pk, SYSTEM)
-        before(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(delete))
+        after(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(delete))
         services.retry_batch(whole.pk, SYSTEM)
         other.result()
     assert Job.objects.get(pk=last.pk).deleted_at is not None
@@ -314,7 +314,7 @@ def test_the_retry_of_a_batch_is_undone_while_one_of_its_jobs_is_cancelled(monke
     taken = services.retry_batch(whole.pk, SYSTEM).undo
     with meanwhile() as other:
         cancel = partial(services.cancel, last.pk, SYSTEM)
-        before(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(cancel))
+        after(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(cancel))
         undo.undo(taken.pk, SYSTEM)
         with pytest.raises(Conflict):
             other.result()
@@ -325,7 +325,7 @@ def test_a_job_is_retried_with_its_dependents_while_one_of_them_is_deleted(monke
     first, second = chain(fails=True)
     with meanwhile() as other:
         delete = partial(services.delete, second.pk, SYSTEM)
-        before(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(delete))
+        after(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(delete))
         services.retry_together(first.pk, SYSTEM, seed="same")
         other.result()
     assert Job.objects.get(pk=second.pk).deleted_at is not None
@@ -365,16 +365,16 @@ def test_a_deleted_server_comes_back_once_by_two_undos_at_once(monkeypatch):
     assert Server.objects.count() == 1
 
 
-def test_a_deleted_server_comes_back_while_one_of_its_name_is_added(monkeypatch):
+def test_a_deleted_server_comes_back_while_one_with_its_address_is_added(monkeypatch):
     factories.server("a")
     taken = servers.delete_server("a", SYSTEM)
-    add = partial(servers.add_server, alias="a", url="http://127.0.0.1:8", app_type="forge")
+    add = partial(servers.add_server, alias="b", url="http://127.0.0.1:9", app_type="forge")
     with meanwhile() as other:
         after(monkeypatch, servers, "put_back", lambda: other.begin(add))
         assert undo.undo(taken.pk, SYSTEM).restored == 1
         with pytest.raises(Conflict):
             other.result()
-    assert Server.objects.get().url == "http://127.0.0.1:9"
+    assert Server.objects.get().alias == "a"
 
 
 def test_a_server_is_deleted_while_its_lane_learns(monkeypatch):
