@@ -335,8 +335,7 @@ class Intake:
         )
         wording.add(jobs)
         waiting = [job for job in jobs if job.status == Status.PENDING]
-        for job in {(job.app_type, job.target_server_alias): job for job in waiting}.values():
-            transitions.announce_waiting(job)
+        transitions.announce_all(waiting)
 
     def _save_dependencies(self) -> None:
         wanted = {self._ids.get(p, p) for _, parents in self._depends for p in parents}
