@@ -11,7 +11,7 @@ __all__ = ["MEASUREMENTS"]
 
 MEASUREMENTS = (
     *("limits", "simulation", "journal", "gap", "submit", "claim", "drag", "progress", "rate"),
-    *("streams", "listing", "memory", "two_servers", "recovery", "fifty"),
+    *("streams", "listing", "queue_page", "memory", "two_servers", "recovery", "fifty"),
 )
 
 

@@ -43,7 +43,8 @@ with transaction.atomic():
 """
 
 
-def _fill(started: Installation, count: int) -> None:
+def fill(started: Installation, count: int) -> None:
+    """Put so many jobs into the queue that nothing can take."""
     subprocess.run(
         [sys.executable, "-c", _FILL, str(count)],
         env={**os.environ, **started.env},
@@ -84,7 +85,7 @@ def _measure(
 def main(count: int = JOBS) -> None:
     chance = random.Random(1)
     with installation() as started:
-        _fill(started, count)
+        fill(started, count)
         token = started.create_key(
             "--rate", "unlimited", "--scopes", "jobs:write,jobs:read,jobs:all"
         )

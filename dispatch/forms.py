@@ -137,6 +137,7 @@ class Typed:
             loras=_loras(params),
             server=job.target_server_alias,
             start=Start(job=job.pk if params.get("init_images") else None),
+            when=When.of_job(job),
             extras_of=job.pk,
             extras=_extras(params),
         )

@@ -146,7 +146,8 @@ class Timing(models.Model):
     """Learned speed of one server with one checkpoint and kind of jobs, as moving averages.
 
     `unit_seconds` is the time of one step on one megapixel. Loads belong to no kind (""); speeds
-    without one were learned by a version that did not tell kinds apart.
+    without one were learned by a version that did not tell kinds apart. Upscales have the upscaler
+    in the checkpoint's place.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="timings")

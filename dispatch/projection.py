@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
-from statistics import fmean
 from uuid import UUID
 
 from dispatch.candidates import to_candidate
 from dispatch.models import Server, Timing
 from dispatch.simulation import Machine, Work
+from dispatch.speeds import Speeds, by_checkpoint, filled
 from dispatch.states import server_states
 from dispatch.work_units import work_units
 from jobs.choices import LaneClass, Status
@@ -44,29 +44,30 @@ def first_waiting(count: int) -> list[Job]:
 def machines(switches: QueueSettings, now: datetime) -> list[Machine]:
     """Return the servers with what is known of their speed.
 
-    One that never ran anything is taken to be like the others of its kind; without any of these it
-    is left out. One that only a person can let go on has no window.
+    What it never ran is told by the others of its app type (`dispatch.speeds`). It is left out if
+    nothing is known of these either. One that only a person can let go on has no window.
     """
     rows = list(Server.objects.order_by("alias"))
     timings: dict[int, list[Timing]] = {}
     for timing in Timing.objects.filter(server__in=rows):
         timings.setdefault(timing.server_id, []).append(timing)
-    usual = _usual(rows, timings)
+    own = {row.pk: _speeds(timings.get(row.pk, ())) for row in rows}
+    loads = {row.pk: _loads(timings.get(row.pk, ())) for row in rows}
     found = []
     for row, state in zip(rows, server_states(rows), strict=True):
-        learned = timings.get(row.pk, [])
-        kinds = {(t.kind, t.checkpoint): t.unit_seconds for t in learned if t.runs}
-        speeds = _whatever_kind(kinds) or usual.get(row.app_type, {})
-        if not speeds:
+        others = [r.pk for r in rows if r.pk != row.pk and r.app_type == row.app_type]
+        kinds = filled(own[row.pk], [own[pk] for pk in others])
+        loading = filled(loads[row.pk], [loads[pk] for pk in others])
+        if not kinds:
             continue
         (opens, closes), *later = _windows(row, switches, now) or [(inf, inf)]
         found.append(
             Machine(
                 # Its hours are told by its windows.
                 state=replace(state, closed=""),
-                unit_seconds=speeds,
+                unit_seconds=by_checkpoint(kinds),
                 kind_seconds=kinds,
-                load_seconds={t.checkpoint: t.load_seconds for t in learned if t.loads},
+                load_seconds={name: seconds for (_, name), seconds in loading.items()},
                 opens=opens,
                 closes=closes,
                 later=tuple(later),
@@ -76,23 +77,12 @@ def machines(switches: QueueSettings, now: datetime) -> list[Machine]:
     return found
 
 
-def _whatever_kind(kinds: Mapping[tuple[str, str], float]) -> dict[str, float]:
-    """Return the speed with each checkpoint for a kind that it never made: the mean of others."""
-    by_name: dict[str, list[float]] = {}
-    for (_, name), seconds in kinds.items():
-        by_name.setdefault(name, []).append(seconds)
-    return {name: fmean(every) for name, every in by_name.items()}
+def _speeds(learned: Iterable[Timing]) -> Speeds:
+    return {(t.kind, t.checkpoint): t.unit_seconds for t in learned if t.runs and t.unit_seconds}
 
 
-def _usual(
-    rows: Iterable[Server], timings: Mapping[int, Sequence[Timing]]
-) -> dict[str, dict[str, float]]:
-    """Return the mean speed of all servers of each kind, whatever the checkpoint."""
-    by_type: dict[str, list[float]] = {}
-    for row in rows:
-        own = by_type.setdefault(row.app_type, [])
-        own += [timing.unit_seconds for timing in timings.get(row.pk, ()) if timing.runs]
-    return {app_type: {"": fmean(every)} for app_type, every in by_type.items() if every}
+def _loads(learned: Iterable[Timing]) -> Speeds:
+    return {("", t.checkpoint): t.load_seconds for t in learned if t.loads and t.load_seconds}
 
 
 def off(machine: Machine) -> str:

@@ -131,14 +131,13 @@ def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
         values |= checked_opening(changes, server.time_zone)
         if changes.get("paused") is False and opening_of(server).opens(timezone.now()) is None:
             values.setdefault("run_until", None)  # "until 06:30" has come, and it goes on
-        moved = any(
-            values.get(name, getattr(server, name)) != getattr(server, name)
-            for name in ("url", "app_type")
-        )
+        if "password" in changes and _is_same_password(server, changes["password"]):
+            del values["sealed_password"]  # sealed anew, it would look like another one
+        moved = _differs(server, values, "url", "app_type")
         if moved:
             _refuse_twin(values.get("url", server.url), alias=alias, editing=True)
             _refuse_if_at_work(server, "change its address or app type")
-        if moved or {"username", "sealed_password"} & set(values):
+        if moved or _differs(server, values, "username", "sealed_password"):
             values |= _FORGOTTEN
         if moved:
             Inventory.objects.filter(server=server).delete()
@@ -147,6 +146,15 @@ def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
         server.refresh_from_db()
         _use_now(server, ask="checked_at" in values)
     return server
+
+
+def _differs(server: Server, values: Mapping[str, Any], *names: str) -> bool:
+    return any(values.get(name, getattr(server, name)) != getattr(server, name) for name in names)
+
+
+def _is_same_password(server: Server, password: str) -> bool:
+    # One that can't be read any more reads as none, and is not the same as none.
+    return password == server.password and bool(password) == bool(server.sealed_password)
 
 
 def delete_server(alias: str, actor: Actor) -> Undo:

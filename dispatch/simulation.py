@@ -42,7 +42,7 @@ class Machine:
 
     `free_at`, `opens` and `closes` are seconds from now; `loaded_for` since when its checkpoint
     is loaded. Nothing starts on it from `closes` on, until the next of the windows `later`.
-    `kind_seconds` are the unit seconds of a kind of work, by kind and checkpoint.
+    `kind_seconds` are the unit seconds of a kind of work, by kind and checkpoint ("": whichever).
     """
 
     state: ServerState
@@ -63,7 +63,8 @@ class Machine:
     def seconds(self, name: str, units: float, kind: str = "") -> float:
         """Return how long a job of this size takes; like the others here if it never ran one."""
         known = self.unit_seconds
-        speed = self.kind_seconds.get((kind, name)) or known.get(name)
+        by_kind = self.kind_seconds
+        speed = by_kind.get((kind, name)) or by_kind.get((kind, "")) or known.get(name)
         return units * (speed or (sum(known.values()) / len(known) if known else 0.0))
 
     def load(self, name: str) -> float:

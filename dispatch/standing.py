@@ -9,6 +9,7 @@ from django.utils import timezone
 from dispatch.models import Health, Server, Timing
 from dispatch.scheduling import DEFAULT_LOAD_SECONDS
 from jobs import events
+from jobs.choices import Kind
 
 __all__ = [
     "ASIDE_AFTER",
@@ -114,6 +115,8 @@ def learn_run(
 ) -> None:
     """Take a run's speed into the average of this server, checkpoint and kind.
 
+    An upscale has no checkpoint: it is learned by its upscaler.
+
     `before` passed until the first step, per unit as well. It belongs to the run as a rule; but a
     server may load late what it said that it had, and then one run would spoil the average.
     """
@@ -141,7 +144,9 @@ def expected_seconds(
 ) -> float | None:
     """Return how long a run should take; None where nothing like it has run."""
     rows = {row.kind: row for row in Timing.objects.filter(server=server_id, checkpoint=checkpoint)}
-    known = [row for row in (rows.get(kind), rows.get("")) if row is not None and row.runs]
+    # Without a kind, of a version that did not tell kinds apart, and made no upscales.
+    former = rows.get("") if kind != Kind.UPSCALE else None
+    known = [row for row in (rows.get(kind), former) if row is not None and row.runs]
     if not known:
         return None
     return known[0].unit_seconds * units + (_load_seconds(server_id, rows.get("")) if loads else 0)

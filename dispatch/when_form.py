@@ -65,6 +65,13 @@ class When:
         jobs, ways = post.getlist("need_job"), post.getlist("need_on_failure")
         self.needs = list(zip(jobs, ways, strict=False))
 
+    @classmethod
+    def of_job(cls, job: Job) -> "When":
+        """Return the priority and lane of a job; its times and what it waited for are over."""
+        post = QueryDict(mutable=True)
+        post.update({"priority": str(job.priority), "lane": job.lane_class})
+        return cls(post)
+
     @property
     def is_used(self) -> bool:
         """Tell whether anything was typed that a new form does not say."""

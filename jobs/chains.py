@@ -18,7 +18,6 @@ from django.utils import timezone
 
 from jobs import inputs, transitions
 from jobs.choices import Status
-from jobs.inputs import InputGone
 from jobs.models import Attempt, Job, JobDependency, OnFailure, hold_queue
 from jobs.ports import Button, Reason
 from jobs.readiness import unblock
@@ -26,11 +25,11 @@ from jobs.signals import job_ended, job_waiting
 from jobs.transitions import Trouble
 
 __all__ = [
+    "able",
     "connect",
     "dependencies_of",
     "failed_with",
     "own_reasons",
-    "revive",
     "settle",
     "settle_left",
     "taken_along",
@@ -113,41 +112,24 @@ def settle_left() -> int:
     return len(settle(set(left.values_list("parent", flat=True)[:_SWEPT])))
 
 
-def revive(parents: Iterable[UUID], candidates: Sequence[UUID]) -> list[UUID]:
-    """Queue those of these failed jobs again that can wait now that these parents wait again.
+def able(candidates: Iterable[UUID], open_again: Iterable[UUID] = ()) -> list[UUID]:
+    """Return those of these jobs that can wait again once all of them do, and `open_again` too.
 
-    One that also needs another job which came to nothing, or a file that is gone, stays as it is.
-    Call it in a transaction, after `hold_queue`; returns which were queued.
+    One that also needs another job which came to nothing can't, nor one that needs such a one.
     """
-    again: list[UUID] = []
-    left = list(candidates)
-    open_again = set(parents)
-    while left:
-        # Round by round: the state of its parents tells whether a job may wait again, and these
-        # may be among the others.
-        ready = [pk for pk in left if _may_wait(pk, open_again) and _retried(pk)]
-        if not ready:
-            break
-        again += ready
-        open_again.update(ready)
-        left = [pk for pk in left if pk not in open_again]
-    return again
-
-
-def _retried(job_id: UUID) -> bool:
-    """Queue a job again unless a file that it is made from is gone."""
-    try:
-        with transaction.atomic():
-            return transitions.retry(job_id)
-    except InputGone:
-        return False
-
-
-def _may_wait(job_id: UUID, parents: Iterable[UUID]) -> bool:
-    """Tell whether a job depends on one of these, and on none that came to nothing."""
-    needs = JobDependency.objects.filter(job=job_id)
-    known = set(needs.values_list("parent", flat=True))
-    return not known.isdisjoint(parents) and not needs.hopeless().exists()
+    found = list(candidates)
+    needs = [
+        pair
+        for some in _parts(found)
+        for pair in JobDependency.objects.hopeless()
+        .filter(job__in=some)
+        .values_list("job", "parent")
+    ]
+    left, waits = set(found), {*found, *open_again}
+    while stuck := {job for job, parent in needs if job in left and parent not in waits}:
+        left -= stuck
+        waits -= stuck
+    return [pk for pk in found if pk in left]
 
 
 def failed_with(parents: Iterable[UUID]) -> list[UUID]:

@@ -20,6 +20,7 @@ from mobilesd.rows import Rows, insert
 
 __all__ = [
     "NOTIFY_CHANNEL",
+    "DataTrouble",
     "DurableKind",
     "JobChanged",
     "JobCreated",
@@ -51,6 +52,7 @@ DurableKind = Literal[
     "queue.paused",
     "queue.empty",
     "job.stalled",
+    "data.trouble",
 ]
 LiveKind = Literal["job.progress", "job.preview"]
 
@@ -96,6 +98,12 @@ class JobStalled(TypedDict):
     attempt: str
     server_alias: str
     seconds: float
+
+
+class DataTrouble(TypedDict):
+    what: str
+    cause: str
+    text: str
 
 
 class JobProgressed(TypedDict):

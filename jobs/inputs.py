@@ -163,23 +163,30 @@ def reattach(job_id: UUID, params: Mapping[str, Any], files: Iterable[TakenFile]
     JobInput.objects.bulk_create([row for sha, row in rows.items() if sha not in there])
 
 
-def hold_again(job: Job) -> None:
-    """Tie a job that is queued again to its files, inside that transaction (see `attach`).
+def hold_again(jobs: Iterable[Job]) -> set[UUID]:
+    """Tie jobs that are queued again to their files, inside that transaction (see `attach`).
 
-    Once it has ended, retention may take them away, and a file that no row names is collected.
-    Raises InputGone.
+    Once they have ended, retention may take these away, and a file that no row names is collected.
+    Returns the jobs that miss a file, which are not tied to any.
     """
-    rows = {row.sha256: row for row in _rows(job.pk, job.generation_params)}
+    rows = {
+        (job.pk, row.sha256): row for job in jobs for row in _rows(job.pk, job.generation_params)
+    }
     if not rows:
-        return
-    store = input_store()
-    for sha256, row in sorted(rows.items()):  # in the order of `_keep`
+        return set()
+    store, lost = input_store(), set()
+    for sha256, row in sorted({row.sha256: row for row in rows.values()}.items()):  # as `_keep`
         try:
             store.keep(sha256, row.bytes, partial(store.read, sha256))
-        except FileNotFoundError as error:
-            raise InputGone(str(job.pk)) from error
-    there = set(JobInput.objects.filter(job=job).values_list("sha256", flat=True))
-    JobInput.objects.bulk_create([row for sha, row in rows.items() if sha not in there])
+        except FileNotFoundError:
+            lost.add(sha256)
+    gone = {job_id for job_id, sha256 in rows if sha256 in lost}
+    known = JobInput.objects.filter(job__in={job_id for job_id, _ in rows})
+    there = {*known.values_list("job", "sha256")}
+    JobInput.objects.bulk_create(
+        [row for key, row in rows.items() if key not in there and key[0] not in gone]
+    )
+    return gone
 
 
 def are_there(params: Mapping[str, Any]) -> bool:

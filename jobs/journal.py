@@ -5,11 +5,12 @@ line is written and fsynced after the commit and before the answer, one write fo
 the commit (`mobilesd.commits`). For SQLite only: PostgreSQL keeps a log of its own.
 
 Lines are `<crc32> <json>`. Records: `job` (some of its columns; later ones win), `batch`, `key`
-(idempotency), `need` (a dependency), `image`, `images_gone` (deleted pictures), and `result`: what
-an attempt has made, written *before* the commit that stores it, so that a file on disk is never
-without its owner. Each has the newest event id that its transaction knew, as `event`: ids are in
-the order of commits, which neither a clock that was put back nor the order of the lines is. By it a
-database that is older than its journal is known, and what a backup has already.
+(idempotency), `need` (a dependency), `need_gone` (one that was let go), `image`, `images_gone`
+(deleted pictures), and `result`: what an attempt has made, written *before* the commit that stores
+it, so that a file on disk is never without its owner. Each has the newest event id that its
+transaction knew, as `event`: ids are in the order of commits, which neither a clock that was put
+back nor the order of the lines is. By it a database that is older than its journal is known, and
+what a backup has already.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ from django.utils import timezone
 
 from jobs.checksums import JOB, of_row
 from jobs.choices import FINAL, Status
-from jobs.models import Batch, Job
+from jobs.models import Batch, Job, JobDependency
 
 __all__ = [
     "Told",
@@ -43,6 +44,8 @@ __all__ = [
     "folder",
     "images_gone",
     "may_be_written",
+    "needs",
+    "needs_gone",
     "read",
     "record_of",
     "result",
@@ -157,6 +160,16 @@ def images_gone(image_ids: Iterable[UUID]) -> None:
     ids = [str(image_id) for image_id in image_ids]
     if ids:
         add([{"images_gone": ids}])
+
+
+def needs(rows: Iterable[JobDependency]) -> None:
+    """Tell new dependencies."""
+    add([{"need": {**record_of(row), "id": None}} for row in rows])
+
+
+def needs_gone(job_id: UUID, parents: Iterable[UUID]) -> None:
+    """Tell that a job waits for these no more: a recovery must not let it wait again."""
+    add([{"need_gone": {"job_id": job_id, "parent_id": parent}} for parent in parents])
 
 
 def result(
@@ -305,7 +318,9 @@ def trouble() -> str:
 
 
 def _collect(records: Sequence[_Record]) -> None:
-    _committed.records += records
+    # In front: of one commit the last hook that was put in front runs first, and a dependency that
+    # was let go and tied anew has to be told in this order.
+    _committed.records[:0] = records
 
 
 def _flush() -> None:
@@ -321,7 +336,8 @@ def _flush() -> None:
 class Told:
     """All that the journal tells. Columns by name, as JSON has them; jobs by their id.
 
-    `results` by the token of the attempt. `cut_off` counts the lines that a process did not live to
+    `results` by the token of the attempt; `needs` by job and parent, None where the job was let go.
+    `cut_off` counts the lines that a process did not live to
     write, `damaged` those that were whole and are not what was written.
     """
 
@@ -330,7 +346,7 @@ class Told:
     images: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: list[dict[str, Any]] = field(default_factory=list)
-    needs: list[dict[str, Any]] = field(default_factory=list)
+    needs: dict[tuple[str, str], dict[str, Any] | None] = field(default_factory=dict)
     images_gone: set[str] = field(default_factory=set)
     seen: int = 0
     cut_off: int = 0
@@ -354,7 +370,9 @@ class Told:
         elif found := record.get("key"):
             self.keys.append(found)
         elif found := record.get("need"):
-            self.needs.append(found)
+            self.needs[found["job_id"], found["parent_id"]] = found
+        elif found := record.get("need_gone"):
+            self.needs[found["job_id"], found["parent_id"]] = None
         elif found := record.get("images_gone"):
             self.images_gone.update(found)
 

@@ -16,7 +16,7 @@ from django.db.models import Case, F, When
 from django.utils import timezone
 
 from jobs import events, inputs
-from jobs.choices import FINAL, Outcome, Status
+from jobs.choices import Outcome, Status
 from jobs.due import DUE
 from jobs.hours import opening_of
 from jobs.models import Attempt, Job, JobProgress, QueueSettings, hold_queue
@@ -41,9 +41,11 @@ __all__ = [
     "give_way",
     "is_open",
     "mark_submitted",
+    "put_back",
     "requeue",
     "restore",
     "retry",
+    "retry_many",
     "take_round",
 ]
 
@@ -433,27 +435,44 @@ def cancel_pending(job_ids: Sequence[UUID], *, at: datetime | None = None) -> in
 
 
 def retry(job_id: UUID, **changes: datetime | None) -> bool:
-    """Queue a failed or cancelled job again; it starts once its old attempt is cleared.
+    """Queue a failed or cancelled job again, with another `deadline` if that is among the changes.
 
-    A deadline that has passed goes, or the next sweep would fail the job again; `deadline` among
-    the changes takes its place. Raises jobs.inputs.InputGone: roll back then.
+    See `retry_many`. Raises jobs.inputs.InputGone: roll back then.
+    """
+    again, gone = retry_many([job_id], {job_id: changes["deadline"]} if changes else {})
+    if gone:
+        raise inputs.InputGone(str(job_id))
+    return bool(again)
+
+
+def retry_many(
+    job_ids: Sequence[UUID], deadlines: Mapping[UUID, datetime | None] | None = None
+) -> tuple[list[Job], set[UUID]]:
+    """Queue failed or cancelled jobs again; each starts once its old attempt is cleared.
+
+    A deadline that has passed goes, or the next sweep would fail the job again; one of `deadlines`
+    takes its place. Returns the jobs that wait now, and those that do not, as a file that they are
+    made from is gone. Call `hold_queue` before, for more than one.
     """
     _in_transaction()
     now = timezone.now()
-    kept = Case(When(deadline__gt=now, then=F("deadline")), default=None)
-    before = Job.objects.filter(pk=job_id).values_list("deadline", flat=True).first()
-    won = Job.objects.filter(
-        pk=job_id,
-        status__in=[s for s in FINAL if s != Status.COMPLETED],
-        deleted_at__isnull=True,
-    ).update(
+    ended = Job.objects.listed().filter(
+        pk__in=job_ids, status__in=[Status.FAILED, Status.CANCELLED]
+    )
+    # Rows, then files, then events, each for all of them: the order in which all take their locks.
+    held = {
+        job.pk: job for job in ended.order_by("pk").select_for_update(no_key=True, of=("self",))
+    }
+    gone = inputs.hold_again(held.values())
+    ids = [pk for pk in held if pk not in gone]
+    rows = Job.objects.filter(pk__in=ids)
+    rows.update(
         status=Status.PENDING,
         server_alias="",
         retry_at=None,
         started_at=None,
         finished_at=None,
         held=False,
-        blocked=waits_for_others(),  # what it needs may have ended, or begun anew, meanwhile
         avoid_servers=[],
         memory_step=0,
         attempts_made=0,
@@ -461,18 +480,46 @@ def retry(job_id: UUID, **changes: datetime | None) -> bool:
         error_message="",
         error_hint="",
         updated_at=now,
-        **{"deadline": kept, **changes},
+        deadline=Case(When(deadline__gt=now, then=F("deadline")), default=None),
     )
-    if not won:
-        return False
-    job = Job.objects.get(pk=job_id)
-    inputs.hold_again(job)
-    _status_event(job)
-    if job.deadline != before:
-        told = events.JobChanged(job=str(job.pk), status=job.status, fields=["deadline"])
-        events.emit_for_job("job.changed", job, told)
-    announce_waiting(job)
-    return True
+    for pk, deadline in (deadlines or {}).items():
+        rows.filter(pk=pk).update(deadline=deadline)
+    # Now that all of them wait: what they need may have ended, or begun anew, meanwhile.
+    rows.update(blocked=waits_for_others())
+    jobs = list(rows.order_by("position", "pk"))
+    events.emit_for_jobs("job.status", [(job, _standing(job, Status.PENDING)) for job in jobs])
+    late = [job for job in jobs if job.deadline != held[job.pk].deadline]
+    fields = ["deadline"]
+    events.emit_for_jobs(
+        "job.changed",
+        [
+            (job, events.JobChanged(job=str(job.pk), status=job.status, fields=fields))
+            for job in late
+        ],
+    )
+    announce_all(jobs)
+    return jobs, gone
+
+
+def put_back(was: Mapping[UUID, Mapping[str, Any]], *, at: datetime) -> list[Job]:
+    """Let those of these jobs be failed as they were that still wait as a retry then left them.
+
+    The undo of a retry; returns them.
+    """
+    _in_transaction()
+    hold_queue()
+    waiting = Job.objects.listed().filter(pk__in=was, status=Status.PENDING, updated_at=at)
+    jobs = list(waiting.order_by("pk").select_for_update(no_key=True, of=("self",)))
+    now = timezone.now()
+    told = []
+    for job in jobs:
+        Job.objects.filter(pk=job.pk).update(**was[job.pk], updated_at=now)
+        job.refresh_from_db()
+        trouble = Trouble(job.error_code, job.error_message, job.error_hint)
+        told.append((job, {**_standing(job, job.status), "error": trouble.as_dict()}))
+    events.emit_for_jobs("job.status", told)
+    _ended([job.pk for job in jobs])
+    return jobs
 
 
 def restore(job_ids: Sequence[UUID], *, ended_at: datetime) -> list[Job]:

@@ -33,6 +33,7 @@ urlpatterns = [
     path("api/v2/generate/bulk", bulk.BulkV2.as_view()),
     path("api/v2/generate/bulk/<uuid:batch_id>", bulk.BulkStatusV2.as_view()),
     path("api/v2/generate/bulk/<uuid:batch_id>/cancel", bulk.BulkCancelV2.as_view()),
+    path("api/v2/generate/bulk/<uuid:batch_id>/retry", bulk.BulkRetryV2.as_view()),
     path("api/v2/batches/<uuid:batch_id>/nod", bulk.NodV2.as_view()),
     path("api/v2/jobs", lists.JobsV2.as_view()),
     path("api/v2/jobs/<uuid:job_id>", changes.JobV2.as_view()),

@@ -30,6 +30,7 @@ urlpatterns = [
     path("undo/<uuid:undo_id>", actions.undo, name="undo"),
     path("batches/<uuid:batch_id>", batches.batch, name="batch"),
     path("batches/<uuid:batch_id>/cancel", many.cancel_batch, name="batch-cancel"),
+    path("batches/<uuid:batch_id>/retry", many.retry_batch, name="batch-retry"),
     path("batches/<uuid:batch_id>/nod", many.nod, name="batch-nod"),
     path("new", new.new, name="new"),
     path("new/upscale", upscale.upscale, name="upscale"),

@@ -169,8 +169,7 @@ class Claimer:
             self._settler.error(run, error)
             return None
         run.checkpoint, run.uses_model = request.checkpoint, request.uses_model
-        if run.uses_model:
-            self._expect(run, server, before)
+        self._expect(run, server, before)
         with self._lease.fenced():
             marked = transitions.mark_submitted(run.token, lane=self._lease.token)
             if marked and (measures or run.expected_seconds is not None or attempt.images):
@@ -241,6 +240,11 @@ class Claimer:
 
     @staticmethod
     def _expect(run: Run, server: Server, before: Run | None) -> None:
+        if not run.uses_model:
+            run.expected_seconds = standing.expected_seconds(
+                server.pk, run.upscaler, run.job.kind, run.units, loads=False
+            )
+            return
         # What will be loaded when it begins: that of the run before it, where there is one.
         loaded = (before.checkpoint if before else "") or server.loaded_checkpoint
         name = run.checkpoint or loaded

@@ -232,9 +232,9 @@ class Lane:
         elif run.progress.active:
             self._reporter.report(run, glance.watched_until)
         self._notice_sleep()
-        patience = stall_seconds(
-            run.expected_seconds, longest=self._pace.stall, floor=self._pace.stall_floor
-        )
+        # An upscale does not move at all, and its upscaler may be loaded or even fetched first.
+        expected = run.expected_seconds if run.uses_model else None
+        patience = stall_seconds(expected, longest=self._pace.stall, floor=self._pace.stall_floor)
         if time.monotonic() - run.last_moved >= patience and not run.stalled:
             run.stalled = True
             self._reporter.stalled(run)

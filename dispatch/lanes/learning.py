@@ -18,6 +18,8 @@ def learn(lease: Lease, run: Run, answer: Answer, ended: float) -> None:
             return
         Attempt.objects.filter(token=run.token).update(**run.phases())
         if not run.uses_model:
+            seconds = (ended - run.active_since) / run.units
+            standing.learn_run(lease.server_id, run.upscaler, run.job.kind, seconds)
             return
         name = answer.checkpoint
         sampling = run.sampling_since or run.active_since

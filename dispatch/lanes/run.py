@@ -93,6 +93,11 @@ class Run:
         whole = work_units(self.job.generation_params, self.job.kind)
         return whole * self.images / int(self.job.images_wanted)
 
+    @property
+    def upscaler(self) -> str:
+        """Return by what an upscale is made, which decides how long it takes."""
+        return str(self.job.generation_params.get("upscaler", ""))
+
     def about(self) -> AbstractContextManager[None]:
         """Name this run in all lines that are logged inside, those of the backend calls as well."""
         return bind(

@@ -14,6 +14,7 @@ from apikeys.middleware import tell_source
 from jobs import services
 from jobs.api.changes import read_dry_run
 from jobs.api.orders import kind_of, read_order
+from jobs.choices import Status
 from jobs.ports import Result
 from jobs.services import undo
 from jobs.services.variations import MAX_JOBS, SeedVariation, Variations, read_variations
@@ -21,7 +22,7 @@ from mobilesd.errors import bad_field
 from mobilesd.http.times import rfc3339
 from mobilesd.http.views import ApiView, json_object
 
-__all__ = ["BulkCancelV2", "BulkStatusV2", "BulkV2", "NodV2", "read_bulk"]
+__all__ = ["BulkCancelV2", "BulkRetryV2", "BulkStatusV2", "BulkV2", "NodV2", "read_bulk"]
 
 READ = "jobs:read"
 WRITE = "jobs:write"
@@ -120,6 +121,31 @@ class BulkCancelV2(ApiView):
                 "success": True,
                 "cancelled": done.count,
                 "also": [str(job_id) for job_id in done.also],
+                "undo": undo.shown(done.undo),
+            }
+        )
+
+
+class BulkRetryV2(ApiView):
+    """Queue the jobs of a bulk order again that failed, and answer how many.
+
+    `left` names those that can't be made still: they need another job that came to nothing, or a
+    file that is gone.
+    """
+
+    required_scopes = {"POST": WRITE}
+    rate_bucket = Bucket.SUBMISSIONS  # it puts as much work into the queue as new jobs
+
+    def post(self, request: Request, batch_id: UUID) -> Response:
+        actor = Actor.of_request(request)
+        batch = services.find_batch(batch_id, actor)
+        charge_jobs(request, services.batch_standing(batch).counts[Status.FAILED])
+        done = services.retry_batch(batch_id, actor)
+        return Response(
+            {
+                "success": True,
+                "retried": done.count,
+                "left": [str(job_id) for job_id in done.left],
                 "undo": undo.shown(done.undo),
             }
         )

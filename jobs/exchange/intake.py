@@ -335,8 +335,7 @@ class Intake:
         )
         wording.add(jobs)
         waiting = [job for job in jobs if job.status == Status.PENDING]
-        for job in {(job.app_type, job.target_server_alias): job for job in waiting}.values():
-            transitions.announce_waiting(job)
+        transitions.announce_all(waiting)
 
     def _save_dependencies(self) -> None:
         wanted = {self._ids.get(p, p) for _, parents in self._depends for p in parents}
@@ -354,7 +353,7 @@ class Intake:
                     self.taken.warn(f"{job.pk} waited for the job {parent}, which is not here.")
         JobDependency.objects.bulk_create(found, batch_size=250)
         note_blocked(list({row.job_id for row in found}))
-        journal.add([{"need": {**journal.record_of(row), "id": None}} for row in found])
+        journal.needs(found)
 
 
 def _remember(job: Job, past: Past) -> None:

@@ -14,7 +14,7 @@ from mobilesd.sqlite import write_turn
 __all__ = ["actor_of", "due_after_quiet", "fan_out"]
 
 BATCH = 100
-_EVENTS = ("job.status", "job.stalled", "server.status")
+_EVENTS = ("job.status", "job.stalled", "server.status", "data.trouble")
 
 
 def actor_of(notifier: Notifier) -> Actor | None:

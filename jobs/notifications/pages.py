@@ -16,7 +16,7 @@ from jobs.live.replay import standing
 from jobs.models import Notice, Notifier
 from jobs.notifications import services
 from jobs.notifications.addresses import service_of
-from jobs.notifications.words import KINDS
+from jobs.notifications.words import KINDS, STAFF_KINDS
 from mobilesd.errors import Problem
 from mobilesd.http.pages import acted, go_to
 
@@ -28,6 +28,8 @@ _SHORT = {
     "stalled": "stalled",
     "queue_empty": "queue empty",
     "server_offline": "server offline",
+    "backup_failed": "backup failed",
+    "database_damaged": "database damaged",
 }
 _TYPED = ("name", "quiet_hours", "time_zone")
 
@@ -82,7 +84,8 @@ def _waiting(notifier: Notifier) -> int:
 def add(request: HttpRequest) -> HttpResponse:
     """Add a notifier; its address is not shown again."""
     if request.method != "POST":
-        return _form(request, {"url": ""}, ["done", "failed"])
+        staff = STAFF_KINDS if _actor(request).sees_all_jobs else ()
+        return _form(request, {"url": ""}, ["done", "failed", *staff])
     typed = {name: request.POST.get(name, "").strip() for name in ("url", *_TYPED)}
     kinds = request.POST.getlist("kinds")
     try:
@@ -123,7 +126,11 @@ def _form(
     context: dict[str, Any] = {
         "page": "notifiers",
         "typed": typed,
-        "kinds": [(kind, words, kind in chosen) for kind, words in KINDS.items()],
+        "kinds": [
+            (kind, words, kind in chosen)
+            for kind, words in KINDS.items()
+            if kind in chosen or kind not in STAFF_KINDS or _actor(request).sees_all_jobs
+        ],
         "errors": {name: _sentences(name, texts) for name, texts in fields.items()},
         "problem": problem,
         "notifier": notifier,

@@ -12,7 +12,7 @@ from jobs.emptiness import is_empty
 from jobs.models import Event, Job
 from jobs.stalling import quiet_words
 
-__all__ = ["KINDS", "Message", "messages_of"]
+__all__ = ["KINDS", "STAFF_KINDS", "Message", "messages_of"]
 
 KINDS = {
     "done": "A job or a batch is done",
@@ -20,7 +20,11 @@ KINDS = {
     "stalled": "A picture stopped moving on its server",
     "queue_empty": "Nothing waits any more",
     "server_offline": "A server can't be reached",
+    "backup_failed": "A backup can't be made",
+    "database_damaged": "The database was damaged",
 }
+# Told to those who see all jobs; nobody else could do anything about it.
+STAFF_KINDS = ("backup_failed", "database_damaged")
 _OUT = {"offline": "is offline", "refused": "refuses our sign-in", "aside": "was set aside"}
 _WAITING = (Status.PENDING, Status.PROCESSING)
 _ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
@@ -42,6 +46,8 @@ def messages_of(event: Event, actor: Actor, *, own: bool) -> Sequence[Message]:
     """
     if event.kind == "server.status":
         return _of_server(event)
+    if event.kind == "data.trouble":
+        return [_of_data(event)]
     if event.kind == "job.stalled":
         return _of_stalled(event) if own else []
     if event.kind == "job.status" and event.payload.get("status") in _ENDED:
@@ -60,6 +66,13 @@ def _of_server(event: Event) -> list[Message]:
     if last is not None and last.payload.get("health") in _OUT:
         return []  # it was told already
     return [Message("server_offline", f"{alias} {_OUT[health]}", "Its jobs wait until it is back.")]
+
+
+def _of_data(event: Event) -> Message:
+    text = str(event.payload.get("text", ""))
+    if event.payload.get("what") == "backup":
+        return Message("backup_failed", "No backup could be made", text)
+    return Message("database_damaged", "The database was damaged", text)
 
 
 def _of_job(event: Event) -> list[Message]:

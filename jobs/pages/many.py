@@ -16,7 +16,7 @@ from jobs.services import planning
 from jobs.services.cancelling import MANY
 from mobilesd.errors import Conflict, InvalidInput
 
-__all__ = ["apply_plan", "cancel_batch", "many", "move", "nod"]
+__all__ = ["apply_plan", "cancel_batch", "many", "move", "nod", "retry_batch"]
 
 
 def _jobs(request: HttpRequest, keys: Sequence[str]) -> list[UUID]:
@@ -169,6 +169,18 @@ def cancel_batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     if asks(request):
         return takes(gone.also, "them")
     return done(request, f"{count(gone.count)} cancelled.{taken(gone.also, 'them')}", gone.undo)
+
+
+@login_required
+@require_POST
+def retry_batch(request: HttpRequest, batch_id: UUID) -> HttpResponse:
+    """Queue the jobs of a batch again that failed."""
+    again = services.retry_batch(batch_id, actor_of(request))
+    if not again.count and not again.left:
+        raise Conflict("No job of this batch has failed.", hint="Somebody has retried them.")
+    left = f" {count(len(again.left))} can't be made still." if again.left else ""
+    words = f"{count(again.count)} back in the queue.{left}" if again.count else left.strip()
+    return done(request, words, again.undo)
 
 
 @login_required

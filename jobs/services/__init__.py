@@ -26,7 +26,7 @@ from jobs.services.cancelling import (
     cancel_many,
     clear_finished,
 )
-from jobs.services.chains import failed_with, retry_dependents, retry_together
+from jobs.services.chains import failed_with
 from jobs.services.changes import Changed, cancel, delete, find, find_as_of, retry, try_now
 from jobs.services.duplicating import duplicate
 from jobs.services.edit import leave_out_loras, patch, wait_no_more
@@ -34,6 +34,7 @@ from jobs.services.history import history_of
 from jobs.services.orders import Need, Order, Submission
 from jobs.services.places import Goal, Moved, arrange, move, move_many
 from jobs.services.priorities import Prioritised, prioritise_many
+from jobs.services.retrying import Retried, retry_batch, retry_together
 from jobs.services.submit import submit
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Need",
     "Order",
     "Prioritised",
+    "Retried",
     "Submission",
     "Taken",
     "also_taken",
@@ -73,7 +75,7 @@ __all__ = [
     "patch",
     "prioritise_many",
     "retry",
-    "retry_dependents",
+    "retry_batch",
     "retry_together",
     "size_of",
     "submit",

@@ -148,8 +148,7 @@ def _release(jobs: Sequence[Job], now: datetime) -> Taken:
         job.held = False  # the journal tells what the row in memory says
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(held=False, updated_at=now)
     events.emit_for_jobs("job.changed", [(job, _released(job)) for job in jobs])
-    for job in _one_of_a_kind(jobs):
-        transitions.announce_waiting(job)
+    transitions.announce_all(jobs)
     return Taken(len(jobs))
 
 
@@ -163,8 +162,3 @@ def _drop(batch: Batch, jobs: Sequence[Job], actor: Actor, now: datetime) -> Tak
 
 def _released(job: Job) -> events.JobChanged:
     return events.JobChanged(job=str(job.pk), status=job.status, fields=["held"])
-
-
-def _one_of_a_kind(jobs: Sequence[Job]) -> list[Job]:
-    """Return one job for each set of servers that has to be woken."""
-    return list({(job.app_type, job.target_server_alias): job for job in jobs}.values())

@@ -2,23 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Unpack
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.utils import timezone
+from django.db import connection
 
 from apikeys.actors import Actor
 from jobs import chains, journal
 from jobs.choices import Status
-from jobs.models import Job, JobDependency, OnFailure, Retry, hold_queue
+from jobs.models import Job, JobDependency, OnFailure
 from jobs.readiness import note_blocked
 from jobs.services.cancelling import visible_of
-from jobs.services.changes import NewTimes, Seed, find, retry
 from jobs.services.orders import Need
-from jobs.usage import check_quota
 from mobilesd.errors import Conflict, InvalidInput, bad_field
-from mobilesd.sqlite import write_turn
 
 __all__ = [
     "MAX_NEEDS",
@@ -26,14 +21,12 @@ __all__ = [
     "check_no_circle",
     "circle_in",
     "failed_with",
+    "let_go",
     "needs_of",
-    "retry_dependents",
-    "retry_together",
     "ties_of",
 ]
 
 MAX_NEEDS = 50
-_RETRIED_AT_ONCE = 1_000
 _CAME_TO_NOTHING = (Status.FAILED, Status.CANCELLED)
 
 
@@ -65,7 +58,7 @@ class Ties:
         ]
         JobDependency.objects.bulk_create(rows, batch_size=250)
         note_blocked(job_ids)
-        journal.add([{"need": {**journal.record_of(row), "id": None}} for row in rows])
+        journal.needs(rows)
 
     def replace(self, job_id: UUID) -> None:
         """Let a waiting job depend on these and on no others; call it in its change's transaction.
@@ -74,14 +67,22 @@ class Ties:
         checked again. Raises what `tie` raises, and InvalidInput (`dependency_cycle`).
         """
         check_no_circle(job_id, self.needs)
-        rows = JobDependency.objects.filter(job=job_id)
-        old = dict(rows.values_list("parent", "on_failure"))
+        old = dict(JobDependency.objects.filter(job=job_id).values_list("parent", "on_failure"))
         new = {parent: how for parent, how in self.needs.items() if old.get(parent) != how}
-        rows.filter(parent__in=[p for p in old if p not in self.needs or p in new]).delete()
+        let_go(job_id, [p for p in old if p not in self.needs or p in new])
         if new:
             Ties(new, self.actor).tie([job_id])
         else:
             note_blocked([job_id])
+
+
+def let_go(job_id: UUID, parents: Sequence[UUID]) -> int:
+    """Let a job wait for these no more; return how many of them it waited for.
+
+    Call it in the transaction of its change, and `note_blocked` behind it.
+    """
+    journal.needs_gone(job_id, parents)
+    return JobDependency.objects.filter(job=job_id, parent__in=parents).delete()[0]
 
 
 def needs_of(job_id: UUID) -> tuple[Need, ...]:
@@ -185,44 +186,9 @@ def _cycle(circle: Sequence[UUID]) -> InvalidInput:
     return InvalidInput(sentence, error="dependency_cycle", fields={"depends_on": [sentence]})
 
 
-# --- Changing, cancelling, queueing again -------------------------------------------------
+# --- What came of it ----------------------------------------------------------------------
 
 
 def failed_with(job_ids: Sequence[UUID], actor: Actor) -> list[UUID]:
     """Return which jobs, of those that the actor may see, failed because of these."""
     return visible_of(chains.failed_with(job_ids), actor)
-
-
-def retry_together(
-    job_id: UUID, actor: Actor, *, seed: Seed, **changes: Unpack[NewTimes]
-) -> tuple[Job, list[UUID]]:
-    """Queue a job again together with those that failed because of it, all or none; return them.
-
-    Raises what `retry` raises.
-    """
-    with write_turn(), transaction.atomic():
-        check_quota(actor, 1)  # before the lock of the queue, as everywhere
-        hold_queue()
-        job = retry(job_id, actor, seed=seed, **changes)
-        return job, retry_dependents(job_id, actor)
-
-
-def retry_dependents(job_id: UUID, actor: Actor) -> list[UUID]:
-    """Queue the jobs again that failed because of this one, which waits again; return them.
-
-    Those that still need another job which came to nothing stay as they are. For the quotas of a
-    key each is a job more. Raises NotFound or QuotaExceeded.
-    """
-    find(job_id, actor)
-    with write_turn(), transaction.atomic():
-        wanted = failed_with([job_id], actor)[:_RETRIED_AT_ONCE]
-        if not wanted:
-            return []
-        check_quota(actor, len(wanted))
-        hold_queue()
-        again = chains.revive([job_id], wanted)
-        prefix, at = actor.key_prefix or "", timezone.now()
-        Retry.objects.bulk_create(
-            [Retry(job_id=pk, api_key_prefix=prefix, at=at) for pk in again], batch_size=250
-        )
-    return again

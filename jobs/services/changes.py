@@ -32,9 +32,11 @@ __all__ = [
     "Seed",
     "cancel",
     "delete",
+    "draw_seed",
     "find",
     "find_as_of",
     "input_gone",
+    "no_retry",
     "retry",
     "try_now",
     "wrong_state",
@@ -141,12 +143,17 @@ def retry(job_id: UUID, actor: Actor, *, seed: Seed = "same", **changes: Unpack[
                 prefix = actor.key_prefix or ""
                 Retry.objects.create(job_id=job_id, api_key_prefix=prefix, at=timezone.now())
                 if seed == "new":
-                    _draw_seed(job_id)
+                    draw_seed(job_id)
     job = find(job_id, actor)
     if not queued:
-        hint = "Duplicate it instead." if job.status == Status.COMPLETED else ""
-        raise wrong_state(job, f"The job can't be retried: it is {_already(job)}.", hint)
+        raise no_retry(job)
     return job
+
+
+def no_retry(job: Job) -> Conflict:
+    """Return the refusal to retry a job in its state."""
+    hint = "Duplicate it instead." if job.status == Status.COMPLETED else ""
+    return wrong_state(job, f"The job can't be retried: it is {_already(job)}.", hint)
 
 
 @contextmanager
@@ -185,7 +192,7 @@ def try_now(job_id: UUID, actor: Actor) -> Job:
     return job
 
 
-def _draw_seed(job_id: UUID) -> None:
+def draw_seed(job_id: UUID) -> None:
     """Give a job another seed, in the transaction that queues it: its row is locked."""
     job = Job.objects.get(pk=job_id)
     if job.kind == Kind.UPSCALE:

@@ -15,6 +15,7 @@ from jobs.models import Job, JobDependency, hold_queue
 from jobs.params import normalise
 from jobs.params.loras import without_loras
 from jobs.ports import ports
+from jobs.readiness import note_blocked
 from jobs.services import chains
 from jobs.services.changes import find, wrong_state
 from jobs.services.checks import check_rest, checked_app_type
@@ -159,8 +160,9 @@ def wait_no_more(job_id: UUID, parent: UUID, actor: Actor) -> int:
                 f"The job is made from a picture of the job {parent}: it can't run without it.",
                 "Give it another picture to start from, or cancel it.",
             )
-        if not JobDependency.objects.filter(job=job_id, parent=parent).delete()[0]:
+        if not chains.let_go(job_id, [parent]):
             raise wrong_state(job, f"The job does not wait for the job {parent} any more.")
+        note_blocked([job_id])
         events.emit_for_job("job.changed", job, _changed(job, ["depends_on"]))
         transitions.announce_waiting(job)
         return JobDependency.objects.unmet().filter(job=job_id).count()

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
 from jobs import events, transitions, wording
 from jobs.choices import Status
-from jobs.models import Batch, Job, JobDependency, Undo, hold_queue
+from jobs.models import Batch, Job, JobDependency, Retry, Undo, hold_queue
 from jobs.ports import ports
 from jobs.services.kept import put_back_preset
 from mobilesd.errors import Conflict, NotFound
@@ -58,6 +58,9 @@ class Undone:
     @property
     def message(self) -> str:
         """Return in words what came back."""
+        if self.action == "retry_batch":
+            jobs = "1 job is" if self.restored == 1 else f"{self.restored} jobs are"
+            return f"{jobs} as before."
         noun = _NOUNS.get(self.action, "job")
         return f"{self.restored} {noun if self.restored == 1 else f'{noun}s'} brought back."
 
@@ -67,7 +70,8 @@ def remember(actor: Actor, action: str, state: Mapping[str, Any]) -> Undo:
 
     `state` is made of what `state_of` returns; `{"nodded": batch id}` beside it lets a batch wait
     for its nod again. `{"server": rows}` or `{"preset": rows}` (jobs.services.kept) is one that was
-    deleted, by `delete_server` or `delete_preset`.
+    deleted, by `delete_server` or `delete_preset`. `{"retried": {moment: {job: columns}}}` are
+    failed jobs as they were before they were queued again.
     """
     return Undo.objects.create(
         scope=actor.scope, action=action, state=dict(state), expires_at=_from_now()
@@ -109,11 +113,16 @@ def shown(row: Undo | None) -> dict[str, Any] | None:
 def open_jobs() -> list[UUID]:
     """Return the jobs that somebody may still bring back."""
     states = Undo.objects.filter(expires_at__gt=timezone.now()).values_list("state", flat=True)
-    found = {pk for state in states for _, _, ids in _moments(state) for pk in ids}
+    return _with_dependents(pk for state in states for _, _, ids in _moments(state) for pk in ids)
+
+
+def _with_dependents(job_ids: Iterable[UUID]) -> list[UUID]:
+    """Return these jobs and those that failed because of them."""
+    found = set(job_ids)
     frontier = list(found)
     while frontier:
         taken = [pk for ids in _chunks(frontier) for pk in _taken_along(ids)]
-        frontier = [pk for pk in taken if pk not in found]
+        frontier = [pk for pk in dict.fromkeys(taken) if pk not in found]
         found.update(frontier)
     return list(found)
 
@@ -154,6 +163,8 @@ def undo(undo_id: UUID, actor: Actor) -> Undone:
     if row.action in _NOUNS:
         return Undone(row.action, _put_back(row))
     restored = sum(_restored(kind, ids, at) for kind, at, ids in _moments(row.state))
+    for moment, jobs in row.state.get("retried", {}).items():
+        restored += _failed_again(jobs, datetime.fromisoformat(moment))
     with write_turn(), transaction.atomic():
         if batch := row.state.get("nodded"):
             Batch.objects.filter(pk=batch).update(nodded_at=None)
@@ -181,11 +192,32 @@ def _restored(kind: Kind, job_ids: Sequence[UUID], at: datetime) -> int:
     for ids in _chunks(job_ids):
         with write_turn(), transaction.atomic():
             hold_queue()  # before the locks of several jobs
+            _hold(ids)
             jobs = (
                 transitions.restore(ids, ended_at=at) if kind == "ended" else _shown_again(ids, at)
             )
             restored += len(jobs) + _their_dependents(jobs, at)
     return restored
+
+
+def _failed_again(was: Mapping[str, Mapping[str, Any]], at: datetime) -> int:
+    columns = {column.attname: column for column in Job._meta.concrete_fields}
+    values = {
+        UUID(pk): {name: columns[name].to_python(value) for name, value in kept.items()}
+        for pk, kept in was.items()
+    }
+    with write_turn(), transaction.atomic():
+        jobs = transitions.put_back(values, at=at)
+        # Of a retry that never was, the quotas know nothing.
+        Retry.objects.filter(job__in=jobs, at__gte=at).delete()
+    return len(jobs)
+
+
+def _hold(job_ids: Sequence[UUID]) -> None:
+    """Lock all that may come back before the first event, whose lock is the last one."""
+    if connection.features.has_select_for_update:
+        rows = Job.objects.filter(pk__in=_with_dependents(job_ids)).order_by("pk")
+        list(rows.select_for_update(no_key=True, of=("self",)).only("pk"))
 
 
 def _shown_again(job_ids: Sequence[UUID], at: datetime) -> list[Job]:

@@ -32,6 +32,7 @@ _WHEN = {
     "queue.paused": "The queue was paused, or goes on",
     "queue.empty": "Nothing waits or runs any more",
     "job.stalled": "A picture stopped moving on its server",
+    "data.trouble": "A backup failed, or the database was damaged",
 }
 
 

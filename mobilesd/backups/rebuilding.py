@@ -181,10 +181,20 @@ def _keys(told: journal.Told) -> None:
 
 def _needs(told: journal.Told) -> None:
     jobs = set(Job.objects.values_list("pk", flat=True))
-    rows = [JobDependency(**{**_values(JobDependency, n), "id": None}) for n in told.needs]
-    known = [row for row in rows if row.job_id in jobs and row.parent_id in jobs]
-    JobDependency.objects.bulk_create(known, ignore_conflicts=True, batch_size=_AT_ONCE)
-    note_blocked(list({row.job_id for row in known}))
+    for (job_id, parent_id), found in told.needs.items():
+        if found is None:
+            JobDependency.objects.filter(job=UUID(job_id), parent=UUID(parent_id)).delete()
+    there = [found for found in told.needs.values() if found is not None]
+    rows = [JobDependency(**{**_values(JobDependency, found), "id": None}) for found in there]
+    JobDependency.objects.bulk_create(
+        [row for row in rows if row.job_id in jobs and row.parent_id in jobs],
+        update_conflicts=True,
+        unique_fields=["job", "parent"],
+        update_fields=["on_failure"],
+        batch_size=_AT_ONCE,
+    )
+    changed = {UUID(job_id) for job_id, _ in told.needs}
+    note_blocked(list(changed & jobs))
 
 
 # --- How jobs ended -----------------------------------------------------------------------

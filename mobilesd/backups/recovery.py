@@ -21,7 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 from jobs import journal
 from mobilesd import sqlite
 from mobilesd.backups import damage, replacement, snapshots
-from mobilesd.backups.reports import Report, reports
+from mobilesd.backups.reports import Report, rebuilt, reports
 
 __all__ = [
     "Say",
@@ -136,7 +136,7 @@ def recover(trouble: str, say: Say) -> Report:
     with replacement.work_folder() as work:
         fresh = work / replacement.DATABASE
         base = _base(snapshots.database_file(), fresh, say)
-        counts = _completed(fresh)
+        counts = _completed(fresh, rebuilt(trouble, base))
         wrong = snapshots.check(fresh, whole=True)
         if wrong:
             raise OSError(0, f"The rebuilt database is not whole ({wrong}): is the disk all right?")
@@ -157,9 +157,9 @@ def recover(trouble: str, say: Say) -> Report:
     return report
 
 
-def _completed(fresh: Path) -> dict[str, Any]:
-    """Bring the base up to what is known beside it; return what came back."""
-    from mobilesd.backups import rebuilding  # its models can't be loaded before Django is
+def _completed(fresh: Path, sentence: str) -> dict[str, Any]:
+    """Bring the base up to what is known beside it, and tell of it; return what came back."""
+    from mobilesd.backups import rebuilding, telling  # their models need Django to be set up
 
     known = _newest_event(fresh) if fresh.exists() else -1
     with working_on(fresh):
@@ -167,6 +167,8 @@ def _completed(fresh: Path) -> dict[str, Any]:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         counts = rebuilding.complete(journal.read(after=known))
+        # Here, behind all events that there ever were: it is told if and when this one is used.
+        telling.tell("database", sentence, f"{sentence} The Storage page tells what came back.")
         with connections["default"].cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for left in replacement.database_files(fresh)[1:]:

@@ -9,9 +9,14 @@ from typing import Any
 
 from django.conf import settings
 
-__all__ = ["Passage", "Report", "dismiss", "reports"]
+__all__ = ["Passage", "Report", "dismiss", "rebuilt", "reports"]
 
 _MOST_NAMED = 20
+
+
+def rebuilt(trouble: str, base: str) -> str:
+    """Return what a recovery did, in a sentence."""
+    return f"The database was damaged ({trouble}) and was rebuilt from {base}."
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,7 @@ class Report:
 
     def _passages(self) -> Iterator[Passage]:
         counts = self.counts
-        yield Passage(
-            f"The database was damaged ({self.trouble}) and was rebuilt from {self.base}."
-        )
+        yield Passage(rebuilt(self.trouble, self.base))
         yield Passage(
             "From the journal and the pictures on disk came back:"
             f" {_number(counts, 'jobs_again', 'job')},"

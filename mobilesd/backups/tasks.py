@@ -17,6 +17,7 @@ from jobs.checksums import IMAGE, JOB, Guarded, damaged, of_row, without
 from jobs.models import Job
 from mobilesd import sqlite
 from mobilesd.backups import damage, dumps, snapshots
+from mobilesd.backups.telling import cause_of, tell
 
 __all__ = ["damaged_rows_file", "failure_file", "look_and_back_up", "look_at_rows"]
 
@@ -60,6 +61,8 @@ def _failed(error: Exception) -> str:
     # Also on a full disk: then it is empty, and still says since when.
     with suppress(OSError), note.open("x", encoding="utf-8", errors="replace") as stream:
         stream.write(" ".join(str(error).split())[:500])
+    cause = cause_of(error)
+    tell("backup", cause, f"{cause}. It is tried again each hour.")
     return "failed"
 
 
@@ -80,6 +83,8 @@ def look_at_rows() -> int:
     note = damaged_rows_file()
     if found:
         log.error("%d rows are damaged: run `manage.py doctor --repair`", len(found))
+        repair = "Stop MobileSD and run `manage.py doctor --repair`."
+        tell("database", "rows", f"Some of its rows are damaged. {repair}")
         note.write_text("\n".join(found) + "\n", encoding="utf-8", errors="replace")
     else:
         note.unlink(missing_ok=True)

@@ -118,6 +118,7 @@ TOUR: Mapping[str, Sequence[Step]] = {
         Step("generate_bulk", saves={"batch_id": "bulk_job_id"}, body=_BULK),
         Step("bulk_status"),
         Step("cancel_bulk"),
+        Step("retry_bulk"),
         Step("generate_bulk", saves={"batch_id": "bulk_job_id"}, body=_EARLY),
         Step("nod_batch", body={"go": False}),
     ),

@@ -240,6 +240,36 @@ def test_another_address_is_another_backend(boss):
     assert not Inventory.objects.exists()
 
 
+SAME = {"apiUrl": "http://127.0.0.1:9", "app_type": "forge"}
+
+
+@pytest.mark.parametrize("auth", [{}, {"auth": {"username": "me", "password": "pw"}}])
+def test_the_same_address_again_is_the_same_backend(boss, auth):
+    server = factories.server("a", username="me", password="pw", loaded_checkpoint="x")
+    sealed = server.sealed_password
+    boss.send("PUT", f"{V1}/a", {**SAME, **auth, "description": "new"})
+    server.refresh_from_db()
+    assert (server.description, server.health, server.loaded_checkpoint) == ("new", "healthy", "x")
+    assert server.sealed_password == sealed, "a lane would connect anew"
+
+
+@pytest.mark.parametrize("auth", [{"username": "you"}, {"password": "p2"}, {"password": ""}])
+def test_another_sign_in_is_to_be_tried(boss, auth):
+    server = factories.server("a", username="me", password="pw")
+    boss.send("PUT", f"{V1}/a", {**SAME, "auth": {"username": "me", "password": "pw", **auth}})
+    server.refresh_from_db()
+    assert server.health == Health.UNKNOWN
+    assert server.password == auth.get("password", "pw")
+
+
+def test_a_password_that_can_not_be_read_any_more_is_removed(boss):
+    server = factories.server("a")
+    Server.objects.update(sealed_password="unreadable")
+    boss.send("PUT", f"{V1}/a", {"auth": {"password": ""}})
+    server.refresh_from_db()
+    assert (server.sealed_password, server.health) == ("", Health.UNKNOWN)
+
+
 def test_changing_a_server_never_writes_a_lease(boss, monkeypatch):
     """A lane takes the lease between the look and the write."""
     from dispatch import services

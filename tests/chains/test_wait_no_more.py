@@ -62,6 +62,7 @@ def test_the_last_one_let_go_leaves_nothing_to_wait_for(browser, member, who):
     answer = press(browser, last, first.pk)
     assert parents_of(last) == set()
     assert toast(answer)["text"] == "It doesn't wait for that job any more."
+    assert not Job.objects.get(pk=last.pk).blocked, "no lane would look at it"
 
 
 def test_the_page_sends_the_job_that_its_button_names(browser, member, who):

@@ -12,7 +12,7 @@ from dispatch.port import DispatchServers
 from gallery.files import read_image
 from gallery.models import Image
 from jobs.choices import Kind, Outcome, Status
-from jobs.models import Job
+from jobs.models import Job, JobProgress
 from jobs.pictures import inspect
 from jobs.services import Order, submit
 from tests import factories
@@ -150,21 +150,31 @@ def test_latent_modes_are_no_upscalers_of_pictures():
         assert "Latent is not on a" in warning
 
 
-def test_it_teaches_nothing_of_the_loaded_checkpoint():
-    with FakeForge(seconds=0.05) as fake:
+def test_it_is_learned_by_its_upscaler_and_teaches_nothing_of_the_loaded_checkpoint():
+    with FakeForge(seconds=0.5) as fake:
         server = connected(fake)
         [first] = queue()
         with lane(server):
             until_final([first])
         loaded = Server.objects.get().loaded_checkpoint
-        learned = list(Timing.objects.values("checkpoint", "runs", "unit_seconds"))
+        of_pictures = Timing.objects.exclude(kind="upscale").order_by("pk")
+        learned = list(of_pictures.values("checkpoint", "runs", "unit_seconds"))
         job = ordered()
         with lane(Server.objects.get()):
             [done] = until_final([job])
+        again = ordered(upscale_by=4)
+        with lane(Server.objects.get()):
+            eventually(
+                lambda: JobProgress.objects.filter(job=again, eta_seconds__isnull=False).exists()
+            )
+            until_final([again])
     assert done.status == Status.COMPLETED
     assert Server.objects.get().loaded_checkpoint == loaded != ""
-    assert list(Timing.objects.values("checkpoint", "runs", "unit_seconds")) == learned
+    assert list(of_pictures.values("checkpoint", "runs", "unit_seconds")) == learned
     assert job.attempts.get().expected_seconds is None
+    timing = Timing.objects.get(kind="upscale")
+    assert (timing.checkpoint, timing.runs) == ("Lanczos", 2)
+    assert again.attempts.get().expected_seconds > 0
 
 
 def test_a_cancelled_one_is_let_end_and_thrown_away():

@@ -134,8 +134,26 @@ def test_the_empty_queue_is_told_once_by_the_last_end(notifier, anna) -> None:
     assert told() == [("queue_empty", "The queue is empty")]
 
 
+def test_two_last_ends_within_one_look_are_one_message(notifier, anna) -> None:
+    notifier(kinds=["queue_empty"])
+    for job in [factories.job(owner=anna) for _ in range(2)]:
+        end(job)
+    run()
+    assert told() == [("queue_empty", "The queue is empty")]
+
+
+def test_the_queue_of_a_member_is_empty_while_others_wait(notifier, anna) -> None:
+    notifier(kinds=["queue_empty"])
+    notifier(owner=factories.staff(), kinds=["queue_empty"])
+    factories.job(owner=factories.user())
+    end(factories.job(owner=anna))
+    run()
+    assert told() == [("queue_empty", "The queue is empty")], "staff see that somebody waits"
+
+
 def test_a_stalled_picture_is_told_to_its_owner_alone(notifier, anna) -> None:
     notifier(kinds=["stalled"])
+    notifier(owner=factories.staff(), kinds=["stalled"])
     for owner in (anna, factories.user()):
         job = factories.job(Status.PROCESSING, owner=owner)
         told_of = events.JobStalled(

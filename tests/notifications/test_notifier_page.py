@@ -4,6 +4,7 @@ import pytest
 
 from jobs.models import Notice, Notifier
 from jobs.notifications.addresses import unsealed
+from jobs.notifications.words import KINDS
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -108,3 +109,28 @@ def test_a_wrong_change_is_said_and_changes_nothing(client, me, made) -> None:
 def test_the_notifier_of_somebody_else_is_not_edited(client, made) -> None:
     client.force_login(factories.user())
     assert client.get(f"/notifications/{made.pk}/edit").status_code == 404
+
+
+def test_what_only_administrators_are_told_is_offered_to_them_alone(client, me) -> None:
+    assert 'value="backup_failed"' not in client.get("/notifications/add").content.decode()
+    client.force_login(factories.staff("root"))
+    assert 'value="backup_failed"' in client.get("/notifications/add").content.decode()
+
+
+def test_the_form_shows_what_is_set_and_what_was_typed_wrong(client, me, made) -> None:
+    page = client.get(f"/notifications/{made.pk}/edit").content.decode()
+    for name in ("name", "quiet_hours", "time_zone"):
+        assert f'name="{name}" value="{FORM[name]}"' in page
+    assert [kind for kind in KINDS if f'value="{kind}" checked' in page] == FORM["kinds"]
+    wrong = {**FORM, "name": "Tablet", "quiet_hours": "soon", "kinds": ["stalled"]}
+    page = client.post(f"/notifications/{made.pk}/edit", wrong).content.decode()
+    for words in ('value="Tablet"', 'value="soon"', 'value="stalled" checked'):
+        assert words in page
+
+
+def test_a_new_address_clears_the_error_of_the_old_one(client, me, made) -> None:
+    Notifier.objects.update(last_error="The service answered with status 401.")
+    client.post(f"/notifications/{made.pk}/edit", {**FORM, "url": ""})
+    assert Notifier.objects.get().last_error
+    client.post(f"/notifications/{made.pk}/edit", {**FORM, "url": "ntfys://ntfy.sh/another"})
+    assert not Notifier.objects.get().last_error

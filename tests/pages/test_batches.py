@@ -1,5 +1,6 @@
 """A batch on the pages: one card while it waits and when it is done, and its own page."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -136,3 +137,18 @@ def test_a_batch_shows_its_newest_results_first_and_the_first_prompt_as_its_titl
     shown = re.findall(r'class="tile"><a href="/jobs/([^"]+)"', part)
     assert shown == [str(job.pk) for job in reversed(made[2:])]
     assert "the same" in part
+
+
+def test_what_failed_of_a_batch_is_retried_by_its_button_and_undone_by_the_toast(browser, member):
+    batch, _ = _batch(member, failed=2, completed=1)
+    path = f"/batches/{batch.pk}/retry"
+    for page in (f"/batches/{batch.pk}", "/queue/ended", "/queue/done"):
+        part = browser.get(page, headers=HTMX).text
+        assert path in part
+        assert "Retry the 2 that failed" in part
+    toast = json.loads(browser.post(path, headers=HTMX).headers["HX-Trigger"])["toast"]
+    assert toast["text"] == "2 jobs back in the queue."
+    assert path not in browser.get(f"/batches/{batch.pk}").text
+    assert browser.post(path, headers=HTMX).status_code == 409
+    browser.post(toast["undo"]["url"], headers=HTMX)
+    assert path in browser.get(f"/batches/{batch.pk}").text

@@ -261,6 +261,18 @@ def test_use_again_fills_the_form(browser, member):
     assert "Keep: enable_hr, hr_scale" in page
 
 
+def test_what_is_used_again_brings_its_priority_and_lane(browser, member):
+    earlier = _earlier(member)
+    page = browser.get(f"/new?from={earlier.pk}").text
+    assert '<option value="5" selected>' in page
+    assert '<details class="part" id="when" >' in page
+    Job.objects.update(priority=2, lane_class="background")
+    page = browser.get(f"/new?from={earlier.pk}").text
+    assert '<option value="2" selected>' in page
+    assert '<option value="background" selected>' in page
+    assert '<details class="part" id="when" open>' in page
+
+
 def test_use_again_with_a_new_seed_leaves_it_empty(browser, member):
     page = browser.get(f"/new?from={_earlier(member).pk}&seed=new").text
     assert 'name="seed" inputmode="numeric" value=""' in page

@@ -87,6 +87,15 @@ def test_a_name_that_is_taken_is_refused_at_its_field(staff_browser):
     assert "There is a server &#x27;gpu&#x27; already." in answer.text
 
 
+def test_a_form_that_is_saved_as_it_was_leaves_the_health_as_it_is(staff_browser):
+    factories.server("gpu", username="u", password="geheim")
+    same = {"url": "http://127.0.0.1:9", "app_type": "forge", "username": "u"}
+    form = {**same, "interrupt": "careful", "description": "upstairs", "password": ""}
+    assert staff_browser.post("/servers/gpu/edit", form).status_code == 303
+    server = Server.objects.get()
+    assert (server.description, server.health) == ("upstairs", "healthy")
+
+
 def test_an_empty_password_keeps_the_one_there_is(staff_browser):
     factories.server("gpu", username="u", password="geheim")
     page = staff_browser.get("/servers/gpu/edit").text

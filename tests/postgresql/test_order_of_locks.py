@@ -18,7 +18,7 @@ from django.utils import timezone
 from PIL import Image
 
 from apikeys.actors import SYSTEM, Actor
-from dispatch import lease
+from dispatch import lease, standing
 from dispatch import services as servers
 from dispatch.dispatchers.base import Answer, Picture, Progress
 from dispatch.lanes import reporting, store
@@ -28,8 +28,8 @@ from dispatch.lanes.run import Run
 from dispatch.models import Server
 from jobs import events, inputs, services, signals, transitions
 from jobs.choices import Outcome, Status
-from jobs.models import Attempt, Batch, Delivery, Job, JobProgress, Webhook
-from jobs.services import bulk, places
+from jobs.models import Attempt, Batch, Delivery, Job, JobDependency, JobProgress, Webhook
+from jobs.services import bulk, places, undo
 from jobs.webhooks import claims
 from jobs.webhooks import services as webhooks
 from jobs.webhooks.sending import Outcome as Sent
@@ -337,3 +337,113 @@ def test_a_late_result_is_written_down_while_the_delivery_is_taken_again(monkeyp
         assert claims.settle(late, Sent(200, "", 1.0))
         taken = other.result()
     assert taken is None or taken.delivery_id != late.delivery_id
+
+
+def failed_batch() -> tuple[Batch, list[Job]]:
+    whole = batch()
+    jobs = [factories.job(Status.FAILED, batch=whole) for _ in range(2)]
+    return whole, sorted(jobs, key=lambda job: job.pk)
+
+
+def test_a_batch_is_retried_while_one_of_its_jobs_is_deleted(monkeypatch):
+    whole, (_, last) = failed_batch()
+    with meanwhile() as other:
+        delete = partial(services.delete, last.pk, SYSTEM)
+        after(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(delete))
+        services.retry_batch(whole.pk, SYSTEM)
+        other.result()
+    assert Job.objects.get(pk=last.pk).deleted_at is not None
+
+
+def test_a_batch_is_retried_twice_at_once(monkeypatch):
+    whole, jobs = failed_batch()
+    with meanwhile() as other:
+        again = partial(services.retry_batch, whole.pk, SYSTEM)
+        after(monkeypatch, transitions, "retry_many", lambda: other.begin(again))
+        done = [services.retry_batch(whole.pk, SYSTEM), other.result()]
+    assert sorted(each.count for each in done) == [0, len(jobs)]
+
+
+def test_the_retry_of_a_batch_is_undone_while_one_of_its_jobs_is_cancelled(monkeypatch):
+    whole, (_, last) = failed_batch()
+    taken = services.retry_batch(whole.pk, SYSTEM).undo
+    with meanwhile() as other:
+        cancel = partial(services.cancel, last.pk, SYSTEM)
+        after(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(cancel))
+        undo.undo(taken.pk, SYSTEM)
+        with pytest.raises(Conflict):
+            other.result()
+    assert statuses(whole) == {Status.FAILED}
+
+
+def test_a_job_is_retried_with_its_dependents_while_one_of_them_is_deleted(monkeypatch):
+    first, second = chain(fails=True)
+    with meanwhile() as other:
+        delete = partial(services.delete, second.pk, SYSTEM)
+        after(monkeypatch, transitions.events, "emit_for_jobs", lambda: other.begin(delete))
+        services.retry_together(first.pk, SYSTEM, seed="same")
+        other.result()
+    assert Job.objects.get(pk=second.pk).deleted_at is not None
+
+
+def chain(*, fails: bool) -> tuple[Job, Job]:
+    """Return a job that came to nothing, and the one that failed with it."""
+    first = factories.job(Status.FAILED) if fails else factories.job()
+    second = factories.job(
+        **({"status": Status.FAILED, "error_code": "dependency_failed"} if fails else {})
+    )
+    JobDependency.objects.create(job=second, parent=first)
+    return first, second
+
+
+def test_a_cancel_is_undone_while_what_it_took_along_is_deleted(monkeypatch):
+    first, second = chain(fails=False)
+    taken = services.cancel(first.pk, SYSTEM).undo
+    assert Job.objects.get(pk=second.pk).status == Status.FAILED
+    with meanwhile() as other:
+        delete = partial(services.delete, second.pk, SYSTEM)
+        after(monkeypatch, transitions, "restore", lambda: other.begin(delete))
+        undo.undo(taken.pk, SYSTEM)
+        other.result()
+    assert Job.objects.get(pk=first.pk).status == Status.PENDING
+    assert Job.objects.get(pk=second.pk).deleted_at is not None
+
+
+def test_a_deleted_server_comes_back_once_by_two_undos_at_once(monkeypatch):
+    factories.server("a")
+    taken = servers.delete_server("a", SYSTEM)
+    with meanwhile() as other:
+        again = partial(undo.undo, taken.pk, SYSTEM)
+        after(monkeypatch, servers, "put_back", lambda: other.begin(again))
+        found = [undo.undo(taken.pk, SYSTEM).restored, other.result().restored]
+    assert found == [1, 0]
+    assert Server.objects.count() == 1
+
+
+def test_a_deleted_server_comes_back_while_one_with_its_address_is_added(monkeypatch):
+    factories.server("a")
+    taken = servers.delete_server("a", SYSTEM)
+    add = partial(servers.add_server, alias="b", url="http://127.0.0.1:9", app_type="forge")
+    with meanwhile() as other:
+        after(monkeypatch, servers, "put_back", lambda: other.begin(add))
+        assert undo.undo(taken.pk, SYSTEM).restored == 1
+        with pytest.raises(Conflict):
+            other.result()
+    assert Server.objects.get().alias == "a"
+
+
+def test_a_server_is_deleted_while_its_lane_learns(monkeypatch):
+    server = factories.server("a")
+    held = lease.take(server.pk)
+    assert held is not None
+
+    def late() -> None:
+        with held.fenced():
+            standing.learn_run(server.pk, "x", "txt2img", 1.0)
+
+    with meanwhile() as other:
+        after(monkeypatch, servers, "keep", lambda: other.begin(late))
+        servers.delete_server("a", SYSTEM)
+        with pytest.raises(lease.LeaseLost):
+            other.result()
+    assert not Server.objects.exists()

@@ -40,6 +40,7 @@ def test_it_is_told_since_when_and_why_until_one_is_made(world: World, monkeypat
     assert told() == []
 
 
+@pytest.mark.django_db
 def test_a_dump_that_fails_is_told_as_well(settings, monkeypatch):
     settings.EMBEDDED = False
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/pg_dump")

@@ -5,11 +5,13 @@ import shutil
 import pytest
 from django.urls import reverse
 
-from apikeys.actors import Actor
+from apikeys.actors import SYSTEM, Actor
 from gallery.files import image_store
 from gallery.models import Image
-from jobs import events, journal
+from jobs import events, journal, services
 from jobs.models import Idempotency, Job
+from jobs.services import Need
+from jobs.services.chains import needs_of
 from mobilesd.backups import reports
 from tests import factories
 from tests.safety.world import A_DAY, World, a_day, picture
@@ -121,15 +123,39 @@ def test_an_idempotency_key_is_known_again(world: World):
 
 
 def test_a_deleted_job_stays_deleted(world: World):
-    from apikeys.actors import SYSTEM
-    from jobs import services
-
     job_id = world.submit("unwanted")
     services.delete(job_id, SYSTEM)
     world.submit("wanted")
     harm_gone(world)
     assert world.start() is not None
     assert set(world.states()) == {"wanted"}
+
+
+@pytest.mark.parametrize("backup", [True, False], ids=["backup", "no backup"])
+def test_a_job_that_was_let_go_does_not_wait_again(world: World, backup: bool):
+    first, other = world.submit("first"), world.submit("other")
+    freed, changed = (world.submit_after(first, other, prompt=words) for words in ("a", "b"))
+    if backup:
+        world.backup()
+    services.wait_no_more(freed, first, SYSTEM)
+    services.wait_no_more(freed, other, SYSTEM)
+    services.patch(changed, SYSTEM, {"depends_on": (Need(other, "run"),)}, {})
+    harm_gone(world)
+    assert world.start() is not None
+    assert needs_of(freed) == ()
+    assert needs_of(changed) == (Need(other, "run"),)
+    assert not Job.objects.get(pk=freed).blocked
+    assert Job.objects.get(pk=changed).blocked
+
+
+def test_a_job_that_waits_anew_after_it_was_let_go_waits(world: World):
+    first, last = world.submit("first"), world.submit("last")
+    world.backup()
+    for needs in ((Need(first),), (), (Need(first, "run"),)):
+        services.patch(last, SYSTEM, {"depends_on": needs}, {})
+    harm_gone(world)
+    assert world.start() is not None
+    assert needs_of(last) == (Need(first, "run"),)
 
 
 def test_a_job_whose_pictures_are_on_disk_is_completed_and_not_run_again(world: World):

@@ -17,7 +17,7 @@ from dispatch.dispatchers.base import Answer, Picture
 from dispatch.lanes import store
 from jobs import services, transitions
 from jobs.models import Attempt, Job
-from jobs.services.orders import Order
+from jobs.services.orders import Need, Order
 from mobilesd.backups import damage, recovery, replacement, snapshots
 from mobilesd.backups.reports import Report
 
@@ -77,6 +77,13 @@ class World:
         asked = {"positive_prompt": prompt, "width": 64, "height": 64, "steps": 4, "seed": 7}
         order = Order(generation_params={**asked, **params}, idempotency_key=key)
         made = services.submit(order, actor)
+        assert made.job is not None
+        return made.job.pk
+
+    def submit_after(self, *parents: UUID, prompt: str) -> UUID:
+        asked = {"positive_prompt": prompt, "width": 64, "height": 64, "steps": 4, "seed": 7}
+        needs = tuple(Need(parent) for parent in parents)
+        made = services.submit(Order(generation_params=asked, depends_on=needs), SYSTEM)
         assert made.job is not None
         return made.job.pk
 

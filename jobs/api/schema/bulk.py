@@ -266,4 +266,31 @@ OPERATIONS: Operations = {
         },
         errors=("not_found", "job_not_found"),
     ),
+    ("POST", "/api/v2/generate/bulk/{batch_id}/retry"): Operation(
+        name="retry_bulk",
+        tag="Bulk",
+        summary="Queue the jobs of a bulk order again that failed.",
+        description=(
+            "They keep their seeds; a deadline that has passed is dropped. What was cancelled stays"
+            " so. `left` names the failed ones that can't be made still: they need another job that"
+            " came to nothing, or a file that is gone. Undo lets those that wait still be failed"
+            " again. Against the rate limit it counts once for each 50 jobs, and for the quotas of"
+            " a key each is a job more."
+        ),
+        path=_PATH,
+        answers={
+            200: Answer(
+                "They wait again.",
+                enveloped(
+                    {
+                        "retried": whole("How many.", 0),
+                        "left": listed(uuid(), "Failed jobs that stay as they are."),
+                        "undo": UNDO,
+                    }
+                ),
+                {"success": True, "retried": 3, "left": [], "undo": UNDO_EXAMPLE},
+            )
+        },
+        errors=("not_found", "quota_exceeded"),
+    ),
 }
