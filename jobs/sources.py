@@ -5,12 +5,13 @@ a program sent is found after its update as well.
 """
 
 import re
-from dataclasses import dataclass
 
-__all__ = ["Source", "of_program"]
+from django.conf import settings
+
+__all__ = ["in_words", "of_program"]
 
 _VERSION = re.compile(r"/[^ ]*")
-_EXTENSION = "forge-extension"
+_EXTENSION = re.compile(r"([a-z0-9]{1,32})-extension/([^ ]{1,40})")
 
 
 def of_program(source_info: str) -> str:
@@ -21,19 +22,10 @@ def of_program(source_info: str) -> str:
     return _VERSION.sub("", source_info, count=1)
 
 
-@dataclass(frozen=True)
-class Source:
-    """A source in words, and what finds others of the same program."""
-
-    words: str
-    program: str
-
-    @classmethod
-    def of(cls, source_info: str, key_name: str = "") -> "Source":
-        """Read a job's source; our own extension is called by the name of its key."""
-        program = of_program(source_info)
-        if source_info.partition("/")[0] != _EXTENSION:
-            return cls(source_info, program)
-        version = source_info.partition("/")[2].partition(" ")[0]
-        words = f"Forge extension {version}".strip()
-        return cls(f"{words}, {key_name}" if key_name else words, program)
+def in_words(source_info: str, key_name: str = "") -> str:
+    """Return a job's source for people; extensions of ours have a name, and that of their key."""
+    found = _EXTENSION.match(source_info)
+    if found is None or found[1] not in settings.DISPATCHERS:
+        return source_info
+    words = f"{found[1].capitalize()} extension {found[2]}"
+    return f"{words}, {key_name}" if key_name else words
