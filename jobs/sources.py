@@ -28,4 +28,5 @@ def in_words(source_info: str, key_name: str = "") -> str:
     if found is None or found[1] not in settings.DISPATCHERS:
         return source_info
     words = f"{found[1].capitalize()} extension {found[2]}"
-    return f"{words}, {key_name}" if key_name else words
+    # A key is often called after the extension: that need not be said twice.
+    return words if words.startswith(key_name) else f"{words}, {key_name}"

@@ -78,6 +78,13 @@ def test_a_job_says_which_extension_sent_it(browser, member):
     assert "f3a9c1" not in words
 
 
+def test_a_key_that_is_called_after_the_extension_is_not_named_again(browser, member):
+    key, _ = factories.key(member, name="Forge extension")
+    job = factories.job(owner=member, api_key=key, source_info="forge-extension/1.0.0 f3a9c1")
+    words = words_of(browser.get(f"/jobs/{job.pk}").text)
+    assert "Sent from Forge extension 1.0.0 Sent" in words
+
+
 @pytest.mark.parametrize("source", ["curl", "my-extension/1.2 abc", "forge-extension", "a/<b>"])
 def test_other_programs_are_called_what_they_call_themselves(browser, member, source):
     job = factories.job(owner=member, source_info=source)
