@@ -55,6 +55,8 @@ def test_no_key_is_in_it(folder, member):
 
 def test_the_same_files_and_address_are_the_same_bytes(folder):
     first = pack("forge", "http://sd:8000")
+    with zipfile.ZipFile(io.BytesIO(first.content)) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     for file in folder.rglob("*.py"):
         os.utime(file, (1, 1), follow_symlinks=False)
     assert pack("forge", "http://sd:8000") == first
