@@ -1,5 +1,6 @@
 """The page's form of a key: from what a person typed to the API's fields, and back."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,16 +17,23 @@ from mobilesd.http.times import rfc3339
 __all__ = ["EXPIRIES", "GRACES", "choices", "empty", "of_key", "read", "to_fields"]
 
 _TEXTS = ("name", "description", "rate_limit", "jobs_per_day", "gpu_minutes", "allowed_ips")
+_LONGEST_NAME = 50
+# What a key needs, by what it is for; a new key's usual scopes where nothing is said.
+_PURPOSES = {"extension": ("jobs:read", "jobs:write", "servers:read", "images:read")}
 # Days that a key is good for; "" for ever, "keep" as it is.
 EXPIRIES = {"": "Never", "1": "In a day", "7": "In a week", "30": "In 30 days", "365": "In a year"}
 GRACES = {"86400": "For a day", "604800": "For a week", "3600": "For an hour", "0": "Not at all"}
 
 
-def empty() -> dict[str, Any]:
-    """Return the form of a key that is not there yet."""
+def empty(asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return the form of a key that is not there yet; a page may ask for one `for` a purpose.
+
+    No page can ask for more: a link from elsewhere must not choose what a key may do.
+    """
     return {
+        "name": asked.get("name", "")[:_LONGEST_NAME],
         "rate_limit": str(DEFAULT_RATE),
-        "scopes": list(DEFAULT_SCOPES),
+        "scopes": list(_PURPOSES.get(asked.get("for", ""), DEFAULT_SCOPES)),
         "allowed_app_types": [],
         "expires": "",
         "whose": "mine",

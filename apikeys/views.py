@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import segno
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -20,6 +19,7 @@ from apikeys.models import ApiKey
 from apikeys.ports import Usage, ports
 from apikeys.scopes import IN_WORDS
 from mobilesd.errors import Problem
+from mobilesd.http.addresses import is_own, own_address
 from mobilesd.http.pages import go_to
 
 __all__ = ["add", "delete", "edit", "key", "keys", "revoke", "rotate", "shown_once", "switch"]
@@ -101,7 +101,7 @@ def _quotas(row: ApiKey, used: Usage) -> list[dict[str, Any]]:
 def add(request: HttpRequest) -> HttpResponse:
     """Make a key, and show it: the only time."""
     if request.method != "POST":
-        return _form(request, forms.empty())
+        return _form(request, forms.empty(request.GET))
     typed = forms.read(request)
     try:
         fields = read_fields(forms.to_fields(typed))
@@ -176,21 +176,18 @@ def delete(request: HttpRequest, prefix: str) -> HttpResponse:
 
 def shown_once(request: HttpRequest, row: ApiKey, token: str, status: int = 200) -> HttpResponse:
     """Answer with a secret: in the body of this answer, and nowhere else."""
-    base = settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
+    base = own_address(request)
     pairing = json.dumps({"url": base, "token": token}, separators=(",", ":"))
     context = {
         "row": row,
         "token": token,
         "secret": token.partition(".")[2],
         "base": base,
-        "only_here": request.get_host().rpartition(":")[0].strip("[]") in _OWN,
+        "only_here": is_own(base),
         "code": segno.make(pairing, error="m").svg_data_uri(border=3, dark="#000", light="#fff"),
         "until": row.previous_until,
     }
     return render(request, "apikeys/shown_once.html", context, status=status)
-
-
-_OWN = {"localhost", "127.0.0.1", "::1"}
 
 
 def _form(

@@ -43,6 +43,8 @@ def _lists(middle: datetime, key: str) -> dict[str, tuple[str, Bounds]]:
         "server of few": "server=attic",
         "source_info of most": "source_info=an extension",
         "source_info of few": "source_info=a phone",
+        "source of most": "source=an extension/2",
+        "source of few": "source=a phone/2",
         "api_key": f"api_key={key}",
         "batch": f"batch={BATCH_ID}",
         "created_after": f"created_after={at}",

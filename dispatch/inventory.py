@@ -19,7 +19,8 @@ class ServerInventory:
 
     `lora_aliases` are other names that prompts may call LoRAs by. `modules` are VAEs and text
     encoders; `text_encoders` names those that are no VAEs. `latent_upscalers` of the upscalers
-    work within a generation only, not on a finished picture.
+    work within a generation only, not on a finished picture. `styles` and `control_models` are
+    None where the server did not say.
     """
 
     checkpoints: tuple[KnownModel, ...] = ()
@@ -33,6 +34,8 @@ class ServerInventory:
     text_encoders: tuple[str, ...] = ()
     embeddings: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
+    styles: tuple[str, ...] | None = None
+    control_models: tuple[str, ...] | None = None
     selected: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -45,6 +48,15 @@ class ServerInventory:
     def lora_keys(self) -> frozenset[str]:
         """Return the LoRAs as prompts may write them: without regard to case."""
         return frozenset(name.lower() for name in (*self.loras, *self.lora_aliases))
+
+    @cached_property
+    def script_keys(self) -> frozenset[str]:
+        """Return the scripts as requests may write them: without regard to case."""
+        return frozenset(name.lower() for name in self.scripts)
+
+    def lacks_script(self, name: str) -> bool:
+        """Tell whether the server is known not to have a script; one that lists none is not."""
+        return bool(self.script_keys) and name.lower() not in self.script_keys
 
     @property
     def image_upscalers(self) -> tuple[str, ...]:
@@ -72,6 +84,8 @@ class ServerInventory:
             selected=data.get("selected", ""),
             aliases=dict(data.get("aliases", {})),
             **{name: tuple(data.get(name, ())) for name in _LISTS},
+            styles=_known(data, "styles"),
+            control_models=_known(data, "control_models"),
         )
 
 
@@ -79,6 +93,10 @@ _LISTS = (
     *("loras", "lora_aliases", "samplers", "schedulers", "upscalers", "latent_upscalers"),
     *("modules", "text_encoders", "embeddings", "scripts"),
 )
+
+
+def _known(data: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    return None if data.get(name) is None else tuple(data[name])
 
 
 @dataclass(frozen=True)

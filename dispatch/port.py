@@ -19,6 +19,7 @@ from dispatch.models import Server
 from jobs.choices import Kind, Status
 from jobs.models import Job, JobProgress
 from jobs.params.loras import loras_of
+from jobs.params.scripts import scripts_of
 from jobs.ports import Button, Forecast, Plan, QueueForecast, Reason
 from mobilesd.storage import has_room
 from models_catalog.resolve import has_lora, model_key
@@ -55,11 +56,16 @@ class DispatchServers:
         if params.get("kind") == Kind.UPSCALE:
             return [*warnings, *_upscaler_warnings(str(params["upscaler"]), app_type, alias)]
         checkpoint = str(params.get("checkpoint_name", ""))
-        wanted = loras_of(params)
-        known = _known(app_type, alias) if checkpoint or wanted else []
+        wanted, scripts = loras_of(params), scripts_of(params)
+        known = _known(app_type, alias) if checkpoint or wanted or scripts else []
         if not known:
             return warnings
         where = alias or "any server"
+        warnings += [
+            f"The extension {name[:100]} is not on {where}: the job would fail."
+            for name in scripts
+            if all(inventory.lacks_script(name) for inventory in known)
+        ]
         if checkpoint and all(i.index.find(checkpoint) is None for i in known):
             warnings.append(f"The checkpoint {checkpoint} is not on {where} yet. The job waits.")
         lacking = [n for n in wanted if not any(has_lora(i.lora_keys, n) for i in known)]

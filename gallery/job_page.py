@@ -25,6 +25,7 @@ from jobs.models import Job
 from jobs.pages.actions import WITHIN
 from jobs.ports import ports
 from jobs.services.history import history_of
+from jobs.sources import in_words
 from mobilesd.logs import lines_about
 
 __all__ = ["job", "log"]
@@ -51,6 +52,7 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
         "again": waits and ports.servers.queue_forecast().misses([found]),
         **_pictures(images),
         "parameters": facts(found.generation_params),
+        "source": in_words(found.source_info, found.api_key.name if found.api_key else ""),
         "negative": found.generation_params.get("negative_prompt", ""),
         "steps": history.steps(),
         "complete": history.complete,

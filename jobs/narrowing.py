@@ -16,13 +16,14 @@ from django.db.models.lookups import Exact, In
 
 from apikeys.actors import Actor
 from jobs.models import Job
-from jobs.querysets import JobQuerySet, ServerOf, Unindexed, column
+from jobs.querysets import JobQuerySet, ServerOf, SourceOf, Unindexed, column
 
 __all__ = ["Wanted"]
 
 # Few enough that reading their rows is quick in any order; to count them costs a millisecond.
 _FEW = 10_000
 _VISIBLE = "visible"
+_COMPUTED = {"server": ServerOf, "source": SourceOf}
 _WITH_OWNER = ("status", "api_key")  # conditions whose index begins with the owner, too
 
 
@@ -69,9 +70,11 @@ class Wanted:
         return jobs
 
     def along(self) -> JobQuerySet:
-        """Return the jobs by an index of what the words don't tell: the status, else the server."""
+        """Return the jobs by an index of what the words don't tell: the status, the source, or
+        the server."""
         if not self.statuses:
-            return self._jobs(self.equal, frozenset(["server"]))
+            untold = "source" if "source" in self.equal else "server"
+            return self._jobs(self.equal, frozenset([untold]))
         jobs = self._jobs(self.equal, frozenset())
         return jobs.filter(In(column("status", indexed=True), list(self.statuses)))
 
@@ -118,7 +121,8 @@ class Wanted:
         if visible:
             jobs = jobs.visible_to(self.actor, indexed=_VISIBLE in indexed)
         for name, value in equal.items():
-            of_job = ServerOf() if name == "server" else column(name, indexed=True)
+            computed = _COMPUTED.get(name)
+            of_job = computed() if computed else column(name, indexed=True)
             jobs = jobs.filter(Exact(of_job if name in indexed else Unindexed(of_job), value))
         if self.created_after is not None:
             jobs = jobs.filter(created_at__gt=self.created_after)

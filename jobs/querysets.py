@@ -27,6 +27,7 @@ __all__ = [
     "OwnedQuerySet",
     "ScopeOf",
     "ServerOf",
+    "SourceOf",
     "Unindexed",
     "WebhookQuerySet",
     "column",
@@ -79,6 +80,25 @@ class ServerOf(Func):
 
     def __init__(self) -> None:
         super().__init__(F("server_alias"), F("target_server_alias"))
+
+
+class SourceOf(Func):
+    """The program that sent a job, whatever its version: what `jobs.sources.of_program` makes of
+    `source_info`. Literals, so that the expression is the index's."""
+
+    _FROM_SLASH = "SUBSTR(%(expressions)s, INSTR(%(expressions)s || '/', '/'))"
+    template = (
+        "(SUBSTR(%(expressions)s, 1, INSTR(%(expressions)s || '/', '/') - 1)"
+        f" || SUBSTR({_FROM_SLASH}, INSTR({_FROM_SLASH} || ' ', ' ')))"
+    )
+    output_field = models.CharField()
+
+    def __init__(self) -> None:
+        super().__init__(F("source_info"))
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        template = self.template.replace("INSTR(", "STRPOS(")
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 # Whose job it is, as Actor.scope says; the same text in the indexes and in the statements.

@@ -59,6 +59,12 @@ CATALOGUE: Mapping[str, ErrorKind] = {
         "Jobs would wait for each other in a circle, and none of them could ever start.",
         "Take one of the jobs of the circle out of depends_on.",
     ),
+    "extension_too_old": ErrorKind(
+        400,
+        "The extension that asks is older than this MobileSD can serve.",
+        "Download the extension anew from this MobileSD (page Servers), put it in the place of the"
+        " old one, and restart the program that it extends.",
+    ),
     # --- Who is asking
     "authentication_required": ErrorKind(
         401,

@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from apikeys import views as keys
-from dispatch.views import edit, exchange, new, pick_job, presets, servers, upscale
+from dispatch.views import edit, exchange, extension, new, pick_job, presets, servers, upscale
 from gallery import job_page
 from gallery import views as pictures
 from jobs.notifications import pages as notifications
@@ -67,6 +67,8 @@ urlpatterns = [
     path("servers/<slug:alias>/test", servers.test, name="server-test"),
     path("servers/<slug:alias>/switch", servers.switch, name="server-switch"),
     path("servers/<slug:alias>/delete", servers.delete, name="server-delete"),
+    path("extensions/<slug:app_type>.zip", extension.ExtensionZip.as_view(), name="extension-zip"),
+    path("extensions/<slug:app_type>/", extension.extension, name="extension"),
     path("notifications", notifications.notifiers, name="notifiers"),
     path("notifications/add", notifications.add, name="notifier-add"),
     path("notifications/<uuid:notifier_id>/edit", notifications.edit, name="notifier-edit"),

@@ -208,8 +208,9 @@ PATIENCE_SECONDS = env.number("MOBILESD_PATIENCE_SECONDS", 60, 0.2, 3600)
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
 # The queue page's list, all of it selected, and what stands beside it in the form.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
-# What an extension may count on to understand this MobileSD (GET /api/v2/whoami).
-MINIMUM_EXTENSION_VERSION = "0.1.0"
+# Older extensions are refused (mobilesd/http/extension_version.py); GET /api/v2/whoami tells it.
+MINIMUM_EXTENSION_VERSION = "1.0.0"
+EXTENSIONS_DIR = BASE_DIR / "extensions"
 DEFAULT_APP_TYPE = "forge"
 DISPATCHERS = {"forge": "dispatch.dispatchers.forge.ForgeDispatcher"}
 

@@ -298,6 +298,7 @@ OPERATIONS: Operations = {
         name="whoami",
         tag="Keys",
         summary="Tell who is asking, and what they may do.",
+        serves_old_extensions=True,
         description=(
             "The best first request of a program: it shows that address and key are right, and"
             " what the key may do. Any key may ask it."
@@ -340,7 +341,7 @@ OPERATIONS: Operations = {
                     "scopes": list(DEFAULT_SCOPES),
                     "allowed_app_types": [],
                     "server_version": VERSION,
-                    "minimum_extension_version": "0.1.0",
+                    "minimum_extension_version": "1.0.0",
                 },
             )
         },

@@ -21,6 +21,7 @@ class WhoAmIV2(ApiView):
     """Tell a key, or somebody who is signed in, what they may do here."""
 
     required_scopes = {"GET": ANYONE}
+    serves_old_extensions = True  # by this answer they learn which version is needed
 
     def get(self, request: Request) -> Response:
         """Show name, scopes, limits and versions."""

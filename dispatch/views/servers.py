@@ -14,6 +14,7 @@ from apikeys.actors import Actor
 from dispatch import services
 from dispatch.accuracy import errors_of
 from dispatch.dispatchers.registry import labels
+from dispatch.extension import folder_of
 from dispatch.models import Health, Interrupt, Server
 from jobs.hours import OPENING_FIELDS, opening_of
 from jobs.live.replay import standing
@@ -57,10 +58,12 @@ def servers(request: HttpRequest) -> HttpResponse:
         .annotate(Count("pk"))
     )
     errors = errors_of(row.alias for row in rows)
+    names = labels()
     context = {
         "page": "servers",
         "standing": stands,
-        "labels": labels(),
+        "labels": names,
+        "extensions": [(name, label) for name, label in names.items() if folder_of(name)],
         "servers": [
             {
                 "row": row,

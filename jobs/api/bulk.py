@@ -19,6 +19,7 @@ from jobs.ports import Result
 from jobs.services import undo
 from jobs.services.variations import MAX_JOBS, SeedVariation, Variations, read_variations
 from mobilesd.errors import bad_field
+from mobilesd.http.extension_version import check_source
 from mobilesd.http.times import rfc3339
 from mobilesd.http.views import ApiView, json_object
 
@@ -48,6 +49,7 @@ class BulkV2(ApiView):
     def post(self, request: Request) -> Response:
         bulk, actor = read_bulk(json_object(request)), Actor.of_request(request)
         tell_source(request, bulk.order.source_info)
+        check_source(request, bulk.order.source_info)
         bulk = services.expanded(bulk, actor)
         charge_jobs(request, min(bulk.total, MAX_JOBS))
         done = services.submit_bulk(bulk, actor)

@@ -12,6 +12,7 @@ from jobs import wording
 from jobs.choices import Status
 from jobs.models import Job, JobText
 from jobs.narrowing import Wanted
+from jobs.sources import of_program
 from mobilesd.errors import bad_field
 from mobilesd.http.paging import Page, PageRequest, paginate
 from mobilesd.http.search_paging import Found, check_offset, paginate_found
@@ -23,6 +24,9 @@ __all__ = ["JobFilter", "read_filter"]
 MAX_VALUE = 500
 FEW = 500  # jobs whose words are read, not found by their index
 _EQUAL = ("app_type", "source_info", "api_key", "server")
+# The server changes while a job runs, as its status does, and what a source is without its version
+# is not among a job's words: their index, which is written once, knows none of these.
+_UNTOLD = ("server", "source")
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,8 @@ class JobFilter:
         return paginate_found(found, part)
 
     def _found(self, words: Expression) -> Found[Job]:
-        # The server changes while a job runs, as its status does: the index of words, which is
-        # written once, knows neither.
-        told = {name: value for name, value in self.wanted.equal.items() if name != "server"}
+        equal = self.wanted.equal
+        told = {name: value for name, value in equal.items() if name not in _UNTOLD}
         facets = [facet(*item) for item in told.items()]
         return Found(
             rows=self.wanted.unindexed(),
@@ -59,7 +62,7 @@ class JobFilter:
             expression=words.within([*facets, *wording.facets_of(self.wanted.actor)]),
             created_after=self.wanted.created_after,
             created_before=self.wanted.created_before,
-            told=not self.wanted.statuses and "server" not in self.wanted.equal,
+            told=not self.wanted.statuses and len(told) == len(equal),
         )
 
 
@@ -73,6 +76,8 @@ def read_filter(query: QueryDict, actor: Actor) -> JobFilter:
     if statuses:
         used["status"] = statuses
     equal: dict[str, Any] = {name: value for name in _EQUAL if (value := _value(query, name))}
+    if source := _value(query, "source"):
+        equal["source"] = of_program(source)
     if batch := _value(query, "batch"):
         equal["batch"] = _uuid("batch", batch)
     used |= equal

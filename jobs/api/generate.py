@@ -11,6 +11,7 @@ from apikeys.middleware import tell_source
 from jobs import services
 from jobs.api.orders import read_order
 from jobs.ports import ports
+from mobilesd.http.extension_version import check_source
 from mobilesd.http.times import rfc3339
 from mobilesd.http.views import ApiView, json_object
 
@@ -28,6 +29,7 @@ class GenerateV1(ApiView):
     def post(self, request: Request) -> Response:
         order = read_order(json_object(request))
         tell_source(request, order.source_info)
+        check_source(request, order.source_info)
         done = services.submit(order, Actor.of_request(request))
         job_id = str(done.job.pk) if done.job is not None else None
         deleted = {"deleted": True} if done.deleted else {}
@@ -43,6 +45,7 @@ class GenerateV2(ApiView):
     def post(self, request: Request) -> Response:
         order = read_order(json_object(request))
         tell_source(request, order.source_info)
+        check_source(request, order.source_info)
         done = services.submit(order, Actor.of_request(request))
         return Response(submission(done), status=submitted(done))
 

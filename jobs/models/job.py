@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from jobs.choices import FINAL, Kind, LaneClass, Status
 from jobs.models.derived import LorasField, PutOffField
-from jobs.querysets import JobQuerySet, ScopeOf, ServerOf
+from jobs.querysets import JobQuerySet, ScopeOf, ServerOf, SourceOf
 
 __all__ = ["Job", "JobInput", "JobProgress", "position_now"]
 
@@ -204,6 +204,15 @@ class Job(models.Model):
             models.Index(
                 fields=["source_info", "created_at", "id", "owner", "api_key"],
                 name="job_source_created",
+                condition=_LISTED,
+            ),
+            models.Index(
+                SourceOf(),
+                "created_at",
+                "id",
+                "owner",
+                "api_key",
+                name="job_program_created",
                 condition=_LISTED,
             ),
             models.Index(

@@ -8,6 +8,7 @@ from apikeys.actors import Actor
 from apikeys.origin import address_of
 from jobs.models import Attempt, Event, Job
 from jobs.services.changes import find
+from jobs.sources import in_words
 from jobs.timeline import Origin, Step, attempt_in_words, event_in_words, timeline
 
 __all__ = ["History", "attempt_in_words", "event_in_words", "history_of"]
@@ -50,6 +51,6 @@ def _origin(job: Job) -> Origin:
     return Origin(
         owner=job.owner.get_username() if job.owner else "",
         key=f"“{key.name}” ({key.prefix})" if key else "",
-        source=job.source_info,
+        source=in_words(job.source_info),
         address=address_of(job.request_id, job.created_at),
     )

@@ -1,11 +1,13 @@
-"""Where a request comes from."""
+"""Where a request comes from, and under which address it found us."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.http.request import validate_host
 
-__all__ = ["client_address", "plain_address"]
+__all__ = ["client_address", "is_own", "own_address", "plain_address"]
 
 # Nobody has a longer chain of proxies; a forged header must not cost time.
 _MAX_HOPS = 20
@@ -45,3 +47,47 @@ def client_address(request: Any) -> str:
                 break
             address = before
     return str(address)
+
+
+def own_address(request: Any) -> str:
+    """Return the address of this MobileSD as whoever asks knows it, without a slash at its end.
+
+    `settings.PUBLIC_URL` if it is set; else that of the request. What a proxy in front of us was
+    asked for counts if it is one of `settings.TRUSTED_PROXIES`, and the host then must be one of
+    ours like any other. Raises DisallowedHost.
+    """
+    if settings.PUBLIC_URL:
+        return str(settings.PUBLIC_URL).rstrip("/")
+    scheme, host = request.scheme, request.get_host()
+    peer = plain_address(request.META.get("REMOTE_ADDR") or "")
+    if peer is not None and any(peer in network for network in settings.TRUSTED_PROXIES):
+        told = _first(request, "HTTP_X_FORWARDED_PROTO").lower()
+        scheme = told if told in {"http", "https"} else scheme
+        told = _first(request, "HTTP_X_FORWARDED_HOST")
+        host = told if told and validate_host(_name_of(told), settings.ALLOWED_HOSTS) else host
+    return f"{scheme}://{host}"
+
+
+def is_own(address: str) -> bool:
+    """Tell whether an address leads to us from this computer only."""
+    try:
+        name = urlsplit(address).hostname or ""
+    except ValueError:
+        return False
+    found = plain_address(name)
+    return name == "localhost" or (found is not None and found.is_loopback)
+
+
+def _first(request: Any, header: str) -> str:
+    return str(request.META.get(header, "")).partition(",")[0].strip()
+
+
+def _name_of(host: str) -> str:
+    try:
+        parts = urlsplit(f"//{host}")
+        # Anything beside name and port would become part of the address.
+        plain = parts.netloc == host and "@" not in host and (parts.port or 1) > 0
+        name = parts.hostname or ""
+    except ValueError:
+        return ""
+    return (f"[{name}]" if ":" in name else name) if plain else ""

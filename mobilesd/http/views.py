@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from mobilesd.errors import InvalidInput
 from mobilesd.http import heavy
+from mobilesd.http.extension_version import check_user_agent
 
 __all__ = ["AnyAccept", "ApiView", "json_object"]
 
@@ -38,6 +39,7 @@ class ApiView(APIView):
     """
 
     required_scopes: dict[str, str] = {}
+    serves_old_extensions = False
 
     @property
     def allowed_methods(self) -> list[str]:
@@ -56,6 +58,8 @@ class ApiView(APIView):
         # Who asks and how often comes first: each later refusal is then an answer to a known key.
         self.perform_authentication(request)
         self.check_throttles(request)
+        if not self.serves_old_extensions:
+            check_user_agent(request)
         super().initial(request, *args, **kwargs)
 
     def finalize_response(

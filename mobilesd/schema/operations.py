@@ -83,6 +83,7 @@ class Operation:
     errors: Sequence[str] = ()
     scope: str = ""
     public: bool = False
+    serves_old_extensions: bool = False
 
 
 Operations = Mapping[tuple[str, str], Operation]  # by method and path: ("GET", "/api/v2/jobs")
@@ -176,6 +177,8 @@ def _codes(operation: Operation, method: str, *, has_path: bool) -> list[str]:
         codes += ["invalid_field_value", "authentication_required", "invalid_api_key"]
         codes += ["api_key_expired", "api_key_revoked", "scope_missing", "ip_not_allowed"]
         codes += ["rate_limited", "internal_error", "database_busy"]
+        if not operation.serves_old_extensions:
+            codes.append("extension_too_old")
         if has_path:
             codes.append("not_found")  # an id of another form is an unknown path
         if method not in _READS:

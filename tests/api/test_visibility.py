@@ -71,7 +71,7 @@ def _filled(template: str, ids) -> str:
     """Return a path with these ids in it, and ids of nothing for the rest."""
     nothing = uuid.uuid4()
     return "/" + re.sub(
-        r"<(uuid|str):(\w+)>",
+        r"<(uuid|str|slug):(\w+)>",
         lambda found: str(ids.get(found[2], nothing if found[1] == "uuid" else "nothing0")),
         template,
     )

@@ -94,6 +94,7 @@ def fill() -> dict[str, str]:
         "servers": "/servers",
         "add": "/servers/add",
         "edit": "/servers/gaming-pc/edit",
+        "extension": "/extensions/forge/",
         "missing": "/nothing-here",
     }
 

@@ -48,7 +48,7 @@ def test_a_key_learns_what_it_may_do(member):
             },
         },
         "server_version": mobilesd.VERSION,
-        "minimum_extension_version": "0.1.0",
+        "minimum_extension_version": "1.0.0",
     }
 
 

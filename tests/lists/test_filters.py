@@ -12,7 +12,9 @@ from apikeys.actors import Actor
 from jobs import narrowing, wording
 from jobs.api.filters import read_filter
 from jobs.choices import Status
-from jobs.models import Batch
+from jobs.models import Batch, Job
+from jobs.querysets import SourceOf
+from jobs.sources import of_program
 from mobilesd.http.paging import PageRequest
 from tests import factories
 
@@ -44,7 +46,7 @@ def many(readers):
         [Status.COMPLETED, Status.FAILED, Status.PENDING],
         ["forge", "other"],
         [("gpu", ""), ("", "gpu"), ("attic", "gpu")],
-        [("", None), ("", batch), ("a phone", batch)],
+        [("", None), ("a phone/2 of anna", batch), ("a phone", batch)],
     )
     jobs = []
     for number, (who, status, app_type, (server, target), (source, of)) in enumerate(mixtures):
@@ -79,6 +81,7 @@ def _checks(jobs) -> dict[str, tuple]:
         "app_type": ("other", lambda job: job.app_type == "other"),
         "server": ("gpu", lambda job: _server(job) == "gpu"),
         "source_info": ("a phone", lambda job: job.source_info == "a phone"),
+        "source": ("a phone/1.9 of anna", lambda job: job.source_info == "a phone/2 of anna"),
         "api_key": (key, lambda job: job.api_key_id == key),
         "batch": (str(batch), lambda job: job.batch_id == batch),
         "created_after": (middle.isoformat(), lambda job: job.created_at > middle),
@@ -91,6 +94,7 @@ NAMES = [
     "app_type",
     "server",
     "source_info",
+    "source",
     "api_key",
     "batch",
     "created_after",
@@ -129,6 +133,34 @@ def test_the_way_to_the_jobs_does_not_change_them(many, api, monkeypatch, few):
     monkeypatch.setattr(narrowing, "_FEW", few)
     assert expected
     assert api.get(V2, query).json()["jobs"] == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked", "used"),
+    [
+        ("forge-extension/1.0.0 f3a9", "forge-extension/2.1 f3a9", "forge-extension f3a9"),
+        ("forge-extension/1.0.0 f3a9", "forge-extension f3a9", "forge-extension f3a9"),
+        ("postman", "postman/7", "postman"),
+        ("postman/7", "postman", "postman"),
+    ],
+)
+def test_a_source_is_found_whatever_its_version(api, job, member, sent, asked, used):
+    job(owner=member, source_info=sent)
+    for other in ("forge-extension/1.0.0 0000", "forge-extension", "Postman", "postman 7", ""):
+        job(owner=member, source_info=other)
+    found = api.get(V2, {"source": asked}).json()
+    assert [row["source_info"] for row in found["jobs"]] == [sent]
+    assert found["filters"] == {"source": used}
+    assert api.get(V1, {"source": asked}).json()["total"] == 1
+
+
+def test_the_version_is_left_out_alike_in_sql_and_python(job):
+    """The index and the value that is looked for in it must agree on every text."""
+    texts = ["", "/", "//", "a/", "a/ ", "/1 b", "a/1/2 b/3 c", "a b/1", "ä/ö ü", "a/1\u00a0b", "a"]
+    for text in texts:
+        made = job(source_info=text)
+        told = Job.objects.annotate(told=SourceOf()).values_list("told", flat=True)
+        assert told.get(pk=made.pk) == of_program(text), text
 
 
 def test_several_statuses_are_paged_as_one_list(many, api):

@@ -35,6 +35,8 @@ def read(client: Client) -> ServerInventory:
         text_encoders=tuple(_names([m for m in modules if _is_text_encoder(m)], "model_name")),
         embeddings=tuple(_embeddings(client)),
         scripts=tuple(_scripts(_get(client, "scripts"))),
+        styles=_styles(client),
+        control_models=_control_models(client),
         selected=_TITLE_HASH.sub("", str(_get(client, "options").get("sd_model_checkpoint") or "")),
         aliases=_sampler_aliases(samplers, labels) | labels,
     )
@@ -91,6 +93,22 @@ def _names(rows: list[dict[str, Any]], key: str = "name") -> list[str]:
 def _scripts(lists: Any) -> list[str]:
     found = [*lists.get("txt2img", ()), *lists.get("img2img", ())]
     return list(dict.fromkeys(str(name) for name in found))
+
+
+def _styles(client: Client) -> tuple[str, ...] | None:
+    try:
+        return tuple(_names(_rows(client, "prompt-styles")))
+    except (WrongAnswer, TypeError):
+        return None  # a fork that has none; nothing else is worse for it
+
+
+def _control_models(client: Client) -> tuple[str, ...] | None:
+    try:
+        found = client.get("/controlnet/model_list", _SECONDS)
+    except WrongAnswer:
+        return None  # not there yet, or switched off
+    names = found.get("model_list") if isinstance(found, dict) else None
+    return tuple(str(name) for name in names) if isinstance(names, list) else None
 
 
 def _sampler_aliases(rows: list[dict[str, Any]], labels: dict[str, str]) -> dict[str, str]:

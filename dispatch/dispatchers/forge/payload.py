@@ -9,6 +9,7 @@ from typing import Any
 
 from dispatch.dispatchers.base import BackendError, ErrorClass, Order, Request
 from dispatch.dispatchers.forge import names
+from dispatch.dispatchers.forge.lacking import left_out_silently, refuse_missing_scripts
 from dispatch.inventory import ServerInventory
 from jobs.params.loras import loras_in_prompt
 from models_catalog.resolve import ModelIndex, bare_name
@@ -47,6 +48,14 @@ _CHECKPOINT_FIELDS = {
     "refiner_checkpoint": "refiner checkpoint",
     "hr_checkpoint_name": "hires checkpoint",
 }
+_REFINER = "refiner"
+# Fields that name a sampler or a scheduler: what Forge does not know, it replaces silently.
+_NAMED = {
+    "sampler_name": "sampler",
+    "scheduler": "scheduler",
+    "hr_sampler_name": "sampler",
+    "hr_scheduler": "scheduler",
+}
 _NO_CHECKPOINT = {"", "None", "none", "Use same checkpoint"}
 
 _NO_VAE = {None, "", "None", "Automatic"}
@@ -60,13 +69,13 @@ _PAGE_HIRES_DENOISING = 0.7
 def build(order: Order, inventory: ServerInventory | None) -> Request:
     """Return the request.
 
-    Raises BackendError: elsewhere if the server lacks a named checkpoint, permanent for what no
-    Forge can do.
+    Raises BackendError: elsewhere if the server lacks a named checkpoint or script, permanent for
+    what no Forge can do.
     """
     params = order.params
     if params.get("infotext"):
         raise _infotext_is_broken()
-    warnings: list[str] = []
+    refuse_missing_scripts(params, inventory)
     body = {
         _NAMES.get(key, key): value
         for key, value in params.items()
@@ -74,7 +83,7 @@ def build(order: Order, inventory: ServerInventory | None) -> Request:
     }
     body["prompt"] = _prompt_with_loras(str(body.get("prompt", "")), params.get("loras"), inventory)
     _spell(body, inventory)
-    overrides = _overrides(params, inventory, warnings)
+    overrides = _overrides(params, inventory)
     named = str(overrides.pop("sd_model_checkpoint", ""))
     checkpoint = _listed(order.checkpoint or named, inventory, "checkpoint")
     if checkpoint:
@@ -98,7 +107,7 @@ def build(order: Order, inventory: ServerInventory | None) -> Request:
             # A script decides itself how many pictures it makes, and how large.
             "unbounded": bool(body.get("script_name")),
         },
-        warnings=warnings,
+        warnings=[*left_out(params), *left_out_silently(body, inventory)],
     )
 
 
@@ -140,26 +149,42 @@ def _spell(body: dict[str, Any], inventory: ServerInventory | None) -> None:
         if isinstance(name, str) and name not in _NO_CHECKPOINT:
             body[field] = _listed(name, inventory, what)
     aliases = inventory.aliases if inventory else {}
-    for field, what in (("sampler_name", "sampler"), ("scheduler", "scheduler")):
+    for field, what in _NAMED.items():
         if isinstance(body.get(field), str):
             body[field] = names.listed(what, body[field], aliases)
+    _spell_refiner(body, inventory)
     if isinstance(modules := body.get("hr_additional_modules"), list):
         body["hr_additional_modules"] = _listed_modules(modules, inventory)
 
 
-def _overrides(
-    params: Mapping[str, Any], inventory: ServerInventory | None, warnings: list[str]
-) -> dict[str, Any]:
+def _spell_refiner(body: dict[str, Any], inventory: ServerInventory | None) -> None:
+    """Bring the checkpoint of the script "Refiner" to the server's spelling.
+
+    Its arguments count for more than the field: `[enabled, checkpoint, switch_at]`.
+    """
+    scripts = body.get("alwayson_scripts")
+    if not isinstance(scripts, Mapping):
+        return
+    for title, script in scripts.items():
+        args = script.get("args") if title.lower() == _REFINER else None
+        if not isinstance(args, list) or len(args) < 2 or not args[0]:
+            continue
+        enabled, name, *rest = args
+        if isinstance(name, str) and name not in _NO_CHECKPOINT:
+            listed = _listed(name, inventory, _CHECKPOINT_FIELDS["refiner_checkpoint"])
+            told = {**script, "args": [enabled, listed, *rest]}
+            body["alwayson_scripts"] = {**scripts, title: told}
+
+
+def _overrides(params: Mapping[str, Any], inventory: ServerInventory | None) -> dict[str, Any]:
     given = params.get("override_settings") or {}
     overrides = {k: v for k, v in given.items() if k in OVERRIDES and v is not None}
-    warnings += left_out(params)
     if "clip_skip" in params:
         # Its own page counts from 1; what a 0 does differs from version to version.
         overrides["CLIP_stop_at_last_layers"] = max(1, params["clip_skip"])
     vae = [params["vae"]] if params.get("vae") not in _NO_VAE else []
     if modules := [*vae, *params.get("additional_modules", ())]:
         overrides["forge_additional_modules"] = _listed_modules(modules, inventory)
-    warnings += _missing_modules(overrides.get("forge_additional_modules"), inventory)
     return overrides
 
 
@@ -184,18 +209,6 @@ def left_out(params: Mapping[str, Any]) -> list[str]:
     more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
     were = "was left out: it" if len(keys) == 1 else "were left out: they"
     return [f"{shown}{more} {were} would stay set for later jobs."]
-
-
-def _missing_modules(modules: Any, inventory: ServerInventory | None) -> list[str]:
-    """Say which VAEs and text encoders Forge would leave out without a word."""
-    if inventory is None or not isinstance(modules, list):
-        return []
-    there = {name.lower() for name in inventory.modules}
-    return [
-        f"The server does not have the VAE or text encoder {name}: it is left out."
-        for name in modules
-        if isinstance(name, str) and name.replace("\\", "/").rpartition("/")[2].lower() not in there
-    ]
 
 
 def _prompt_with_loras(prompt: str, loras: Any, inventory: ServerInventory | None) -> str:

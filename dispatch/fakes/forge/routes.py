@@ -156,7 +156,6 @@ class Routes:
             "samplers",
             "schedulers",
             "script-info",
-            "scripts",
             "upscalers",
         )
         for name in names:
@@ -171,6 +170,7 @@ class Routes:
             "memory": lambda _: self._engine.memory(),
             "options": lambda _: self._engine.options.everything(),
             "progress": self._progress,
+            "scripts": self._scripts,
             "sd-models": lambda _: self._engine.inventory.checkpoint_items(),
         }
         txt2img, img2img = (partial(generate, kind=kind) for kind in ("txt2img", "img2img"))
@@ -298,6 +298,11 @@ class Routes:
     def _wait_for_queue(self, _request: Request) -> None:
         with self._engine.queue:
             pass
+
+    def _scripts(self, _request: Request) -> dict[str, Any]:
+        """List the recorded scripts, and those of further extensions on both tabs."""
+        further = self._engine.extra_scripts
+        return {tab: [*names, *further] for tab, names in recorded("scripts").items()}
 
     def _embeddings(self, _request: Request) -> dict[str, Any]:
         item = {

@@ -31,6 +31,15 @@ _FILTERS: tuple[Parameter, ...] = (
     _APP_TYPE,
     query("server", text("Only jobs that ask for this server, or had it.", maxLength=500)),
     query("source_info", text("Only jobs that said this of who sent them.", maxLength=500)),
+    query(
+        "source",
+        text(
+            "Only jobs of this program, whatever its version: `source_info` is compared without"
+            " what stands between the first slash and the next space. Send your own `source_info`"
+            " as it is.",
+            maxLength=500,
+        ),
+    ),
     query("api_key", text("Only jobs of the key with this prefix.", maxLength=500)),
     query("batch", uuid("Only jobs of this bulk order.")),
     query(

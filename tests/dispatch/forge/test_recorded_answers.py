@@ -46,7 +46,8 @@ class Recorded:
     """Stands for the client: answers from the recordings of the same server."""
 
     def get(self, path, timeout=5):
-        name = path.removeprefix("/sdapi/v1/")
+        name = {"/controlnet/model_list": "controlnet-model-list"}.get(path)
+        name = name or path.removeprefix("/sdapi/v1/")
         response = json.loads((RECORDINGS / "discovery" / f"{name}.json").read_text())["response"]
         if response["status"] != 200:
             raise WrongAnswer(response["status"])
