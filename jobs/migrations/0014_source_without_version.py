@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("apikeys", "0002_keys_and_access"),
-        ("jobs", "0011_what_a_lane_steps_over"),
+        ("jobs", "0013_rounds"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
