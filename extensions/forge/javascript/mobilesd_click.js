@@ -12,33 +12,50 @@
       byte.toString(16).padStart(2, "0"),
     ).join("");
 
-  // The id must be that of the click: by the time that Gradio asks for the inputs, a second click
-  // may have come.
   const gesture = (button) => {
     const now = performance.now();
     const last = gestures.get(button);
-    if (last && now - last.begun < TOGETHER_MS) return last.id;
-    const id = newId();
-    gestures.set(button, { id, begun: now });
-    return id;
+    if (last && now - last.begun < TOGETHER_MS) return;
+    gestures.set(button, { id: newId(), begun: now, sent: null });
   };
+
+  // At the click, and not only when Gradio asks for the inputs: that may be later.
 
   document.addEventListener(
     "click",
     (event) => {
-      const button = event.target instanceof Element && event.target.closest("[id^='mobilesd_'][id*='_queue']");
+      const button =
+        event.target instanceof Element && event.target.closest("[id^='mobilesd_'][id*='_queue']");
       if (button) gesture(button.id);
     },
     true,
   );
 
-  // Clicks within a second count as one, so that a double click makes one job.
-  window.mobilesdClickId = (button) => gestures.get(button)?.id ?? gesture(button);
+  const isSame = (sent, before) =>
+    sent.length === before.length &&
+    sent.every(
+      (value, place) =>
+        place === 0 ||
+        value === before[place] ||
+        JSON.stringify(value) === JSON.stringify(before[place]),
+    );
+
+  // Clicks within a second count as one, so that a double click makes one job; unless something
+  // on the page was changed between them.
+  window.mobilesdClickId = (button, inputs) => {
+    gesture(button);
+    const { sent } = gestures.get(button);
+    if (sent && !isSame(inputs, sent)) {
+      gestures.delete(button);
+      gesture(button);
+    }
+    gestures.get(button).sent = inputs;
+    return gestures.get(button).id;
+  };
 
   window.mobilesdQueueInputs = (button, inputs) => {
-    const sent = Array.from(inputs);
-    sent[0] = window.mobilesdClickId(button); // where Generate has the id of its task
-    return sent;
+    const [, ...values] = inputs; // first there stands what Generate uses as the id of its task
+    return [window.mobilesdClickId(button, inputs), ...values];
   };
 
   const keyOf = (tab) => `mobilesd_many_${tab}`;

@@ -5,8 +5,10 @@ scripts nor anybody's captured payload know of this extension.
 """
 
 import html
+import itertools
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 TITLE = "MobileSD"
 MAX_COUNT = 100
 _SEEDS = [("seed +1", "incremental"), ("random seed", "random"), ("same seed", "fixed")]
+_presses = itertools.count(1)
 _ID = re.compile(r"[A-Za-z0-9-]{16,64}")
 # The registration on Generate that makes pictures; the others keep states of scripts current.
 _OUTPUTS_OF_GENERATE = 4
@@ -41,8 +44,13 @@ def jobs_html(token: str, tab: str) -> str:
 
 
 def _status(text: str, *, bad: bool = False) -> str:
+    """Return what the page says after a press; never twice the same, or nothing would be seen."""
     kind = "mobilesd-status mobilesd-bad" if bad else "mobilesd-status"
-    return f'<p role="status" class="{kind}">{html.escape(text)}</p>'
+    at = time.strftime("%H:%M:%S")
+    return (
+        f'<p role="status" class="{kind}" data-press="{next(_presses)}">{html.escape(text)}'
+        f' <time class="mobilesd-time">{at}</time></p>'
+    )
 
 
 @dataclass

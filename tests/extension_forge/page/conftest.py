@@ -17,6 +17,7 @@ Open = Callable[..., Page]
 _OF_GRADIO = (
     "fonts.g",
     "net::ERR_",
+    "Connection errored out",  # its event stream, when the page is left
     "Too many arguments provided",
     "Attempted to select a non-interactive",
 )

@@ -24,11 +24,13 @@ def main():
     parser.add_argument("--compact", action="store_true")
     args = parser.parse_args()
 
-    from modules import builtin, gradio_extensions, scripts, shared
+    from modules import gradio_extensions, scripts, shared
+
+    gradio_extensions.install()
+    from modules import builtin  # its components are bent as well
 
     shared.cmd_opts.nowebui = args.nowebui
     shared.opts.data["compact_prompt_box"] = args.compact
-    gradio_extensions.install()
     take_away(args.without)
     scripts.loaded.extend(builtin.SCRIPTS)
     if args.extension:
@@ -90,11 +92,10 @@ def serve_page(args):
 def serve_api(args):
     import uvicorn
     from fastapi import FastAPI
-    from modules import script_callbacks, scripts
+    from modules import script_callbacks, ui
     from modules.api.api import Api
 
-    for runner, is_img2img in ((scripts.scripts_txt2img, False), (scripts.scripts_img2img, True)):
-        runner.initialize_scripts(is_img2img)
+    ui.create_ui(head="", css="")  # the API needs the scripts' inputs; nobody sees them
     app = FastAPI()
     Api(app)
     script_callbacks.call("app_started", None, app)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from functools import wraps
 
 import gradio as gr
 import numpy as np
@@ -13,6 +14,7 @@ _HEAD = "data:image/png;base64,"
 class LogicalImage(gr.Textbox):
     """A text that is a picture to Python: RGBA, as PIL image or as array."""
 
+    @wraps(gr.Textbox.__init__)  # Gradio reads from it what to tell the browser
     def __init__(self, *args, numpy=False, **kwargs):
         self.numpy = numpy
         super().__init__(*args, **kwargs)

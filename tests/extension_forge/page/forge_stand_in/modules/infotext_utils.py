@@ -48,6 +48,7 @@ def _parser(names):
         *lines, last = text.strip().split("\n")
         found = dict(re.findall(r"([\w ]+): ([^,]+)(?:, |$)", last))
         found["Prompt"] = lines[0] if lines else ""
-        return [found.get(name, gr.update()) for name in names]
+        values = [found.get(name, gr.update()) for name in names]
+        return [int(v) if isinstance(v, str) and v.isdigit() else v for v in values]
 
     return parse

@@ -7,7 +7,7 @@ from modules import processing, record
 from modules.infotext_utils import create_override_settings_dict
 
 
-def txt2img_create_processing(
+def _create(
     id_task: str,
     request: gr.Request,
     prompt: str,
@@ -53,5 +53,8 @@ def txt2img_create_processing(
     return p
 
 
+txt2img_create_processing = _create
+
+
 def txt2img(id_task: str, request: gr.Request, *args):
-    return record.generated("txt2img", txt2img_create_processing(id_task, request, *args), args)
+    return record.generated("txt2img", _create(id_task, request, *args), args)

@@ -139,7 +139,7 @@ def _txt2img(compact):
 
 def _modes():
     with gr.Tabs(elem_id="mode_img2img"):
-        chosen = gr.Number(0, visible=False)
+        chosen = gr.Number(0, label="Chosen tab", elem_id="img2img_chosen")
         canvases = []
         tabs = []
         for name in ("img2img", "sketch", "inpaint", "inpaint_sketch"):
@@ -242,7 +242,11 @@ def _settings():
 
     def functionality(demo):
         apply.click(fn=run_settings, inputs=components, outputs=[result])
-        demo.load(fn=lambda: [value_of(key) for key in keys], outputs=components, queue=False)
+        demo.load(
+            fn=lambda: [*[value_of(key) for key in keys], "The settings are shown."],
+            outputs=[*components, result],
+            queue=False,
+        )
 
     return interface, functionality
 
