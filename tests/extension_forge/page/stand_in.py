@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ class StandIn:
         self,
         folder: Path,
         *arguments: str,
-        extension: Path | None = EXTENSION,
+        with_extension: bool = True,
         env: Mapping[str, str] | None = None,
         recording: bool = True,
     ) -> None:
@@ -40,9 +41,17 @@ class StandIn:
         self._submitted = folder / "submitted.jsonl"
         self._log = folder / "forge.log"
         self._command = [str(PYTHON), str(HERE / "forge_stand_in"), "--port", str(self.port)]
-        if extension:
-            self._command += ["--extension", str(extension)]
-        if extension and recording:
+        if with_extension:
+            # A copy: it keeps its data in its own folder.
+            self.extension = folder / "extensions" / "mobilesd"
+            if not self.extension.exists():
+                shutil.copytree(
+                    EXTENSION,
+                    self.extension,
+                    ignore=shutil.ignore_patterns("data", "__pycache__", "docs"),
+                )
+            self._command += ["--extension", str(self.extension)]
+        if with_extension and recording:
             self._command += ["--service", str(HERE / "recording_service.py")]
         self._command += arguments
         self._env = {
@@ -55,6 +64,8 @@ class StandIn:
             **(env or {}),
         }
         self._process: subprocess.Popen[str] | None = None
+        self.spent: dict[str, float] = {}
+        """Seconds of the CPU in the main thread, for each part of the start."""
 
     def __enter__(self) -> "StandIn":
         with self._log.open("wb") as log:
@@ -84,7 +95,8 @@ class StandIn:
         while time.monotonic() < end:
             if select.select([process.stdout], [], [], 1)[0]:
                 line = process.stdout.readline()
-                if line.strip() == "ready":
+                if line.startswith("ready"):
+                    self.spent = json.loads(line.partition(" ")[2])
                     return
                 assert line, f"the stand-in ended:\n{self.log}"
         raise AssertionError(f"the stand-in does not come up:\n{self.log}")

@@ -100,7 +100,7 @@ def test_presses_that_are_more_than_a_second_apart_are_two(forge: StandIn, open_
 def test_generate_is_untouched_and_knows_nothing_of_us(
     forge: StandIn, open_page: Open, tmp_path
 ) -> None:
-    with StandIn(tmp_path, extension=None) as plain:
+    with StandIn(tmp_path, with_extension=False) as plain:
         alone = generate(open_page(plain), plain)
     with_us = generate(open_page(forge), forge)
     assert with_us["args"] == alone["args"]

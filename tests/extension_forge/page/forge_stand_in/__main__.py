@@ -6,12 +6,16 @@ Prints "ready" when the routes of the API and of extensions are there.
 """
 
 import argparse
+import contextlib
 import importlib.util
+import json
 import sys
 import threading
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SPENT = {}
 
 
 def main():
@@ -33,12 +37,21 @@ def main():
     shared.opts.data["compact_prompt_box"] = args.compact
     take_away(args.without)
     scripts.loaded.extend(builtin.SCRIPTS)
-    if args.extension:
-        load_extension(args.extension, args.service)
+    with spent("load"):
+        if args.extension:
+            load_extension(args.extension, args.service)
     (serve_api if args.nowebui else serve_page)(args)
-    sys.stdout.write("ready\n")
+    sys.stdout.write(f"ready {json.dumps(SPENT)}\n")
     sys.stdout.flush()
     threading.Event().wait()
+
+
+@contextlib.contextmanager
+def spent(part):
+    """Add up what a part of the start costs this thread."""
+    begin = time.thread_time()
+    yield
+    SPENT[part] = SPENT.get(part, 0) + time.thread_time() - begin
 
 
 def take_away(names):
@@ -77,16 +90,20 @@ def load(path, name):
 
 
 def serve_page(args):
+    import gradio.networking
     from modules import script_callbacks, ui
     from modules.api.api import Api
 
     head, css = page_files(args.extension)
-    demo = ui.create_ui(head=head, css=css)
+    with spent("page"):
+        demo = ui.create_ui(head=head, css=css)
+    gradio.networking.url_ok = lambda url: True  # it waits 3 s only, whatever else runs here
     app, _, _ = demo.launch(
         server_name="127.0.0.1", server_port=args.port, prevent_thread_lock=True, quiet=True
     )
-    Api(app)
-    script_callbacks.call("app_started", demo, app)
+    with spent("start"):
+        Api(app)
+        script_callbacks.call("app_started", demo, app)
 
 
 def serve_api(args):
