@@ -5,6 +5,7 @@ Files whose name begins with "host" are the only ones that know Forge's modules 
 """
 
 import html
+import importlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -149,13 +150,13 @@ def _on_app_started(demo: Any, app: Any) -> None:
 def _install_companion(app: Any) -> None:
     global _companion
     try:
-        from mobilesd_forge import companion
-        from mobilesd_forge.host_engine import ForgeEngine
+        companion = importlib.import_module("mobilesd_forge.companion")
+        engine = importlib.import_module("mobilesd_forge.host_engine").ForgeEngine()
     except ImportError:
         return  # an extension without it
     if _companion is not None:
         _companion.stop()  # "Reload UI": the old app's, which works on the same folder
-    _companion = companion.install(app, ForgeEngine(), DATA)
+    _companion = companion.install(app, engine, DATA)
 
 
 def _attempt(what: str, do: Callable[[], Any]) -> None:

@@ -50,24 +50,24 @@ def from_array(array: Any) -> Image.Image:
 
 def is_dark(picture: Image.Image) -> bool:
     """Tell whether there is nothing in any channel, as in a canvas without a background."""
-    extrema = picture.getextrema()
-    bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return all(band[1] < _VISIBLE for band in bands)  # type: ignore[index]
+    return _highest(picture) < _VISIBLE
+
+
+def is_blank(picture: Image.Image) -> bool:
+    """Tell whether a mask has nowhere more than nearly nothing."""
+    return _highest(picture) <= _VISIBLE
 
 
 def painted(foreground: Image.Image | None) -> Image.Image | None:
     """Return what is painted on a canvas, as gray; None if that is nothing."""
-    if foreground is None:
-        return None
-    alpha = foreground.convert("RGBA").getchannel("A")
-    return None if alpha.getextrema()[1] <= _VISIBLE else alpha
+    alpha = _alpha(foreground)
+    return None if alpha is None or is_blank(alpha) else alpha
 
 
-def is_blank(picture: Image.Image) -> bool:
-    """Tell whether a mask would hide everything: nowhere more than nearly nothing."""
-    extrema = picture.getextrema()
+def _highest(picture: Image.Image) -> int:
+    extrema: Any = picture.getextrema()
     bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return all(band[1] <= _VISIBLE for band in bands)  # type: ignore[index]
+    return int(max(high for _, high in bands))
 
 
 def init_and_mask(

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 EXTENSION = ROOT / "extensions" / "forge"
 # Where `make test` puts it.
 PYTHON = Path(os.environ.get("GRADIO_PYTHON") or ROOT / ".venv" / "gradio" / "bin" / "python")
-READY_SECONDS = 60
+READY_SECONDS = 150
 
 
 class StandIn:
