@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import DESK, PHONE, chromium  # noqa: F401  fixture
 from tests.extension_forge.page.stand_in import PYTHON, StandIn
@@ -48,6 +48,7 @@ def forge(started: StandIn) -> StandIn:
 @pytest.fixture
 def open_page(chromium: Browser) -> Iterator[Open]:  # noqa: F811
     """Return a function that opens Forge's page and waits until it can be used."""
+    expect.set_options(timeout=20_000)
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
