@@ -39,7 +39,6 @@ class Client:
         self.url = url
         self._transport = Transport(url, key)
         self._source = source_info(installation)
-        self._knows_source: bool | None = None
 
     # --- Who and what --------------------------------------------------------------------------
     def whoami(self, seconds: float = 8.0) -> WhoAmI:
@@ -107,11 +106,10 @@ class Client:
     # --- Jobs ----------------------------------------------------------------------------------
     def jobs(self, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest jobs of this installation, newest first."""
-        if self._knows_source is not False:
-            found = self._jobs({"source": self._source, "limit": str(limit)})
-            filters = found.get("filters")
-            self._knows_source = isinstance(filters, dict) and "source" in filters
-        if not self._knows_source:  # a MobileSD that can't leave the version aside
+        found = self._jobs({"source": self._source, "limit": str(limit)})
+        filters = found.get("filters")
+        if not isinstance(filters, dict) or "source" not in filters:
+            # A MobileSD that can't leave the version aside: it has ignored what it does not know.
             found = self._jobs({"source_info": self._source, "limit": str(limit)})
         rows = found.get("jobs")
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

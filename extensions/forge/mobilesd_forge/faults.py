@@ -37,6 +37,12 @@ _OF_KEYS = {
 }
 
 
+# Nothing was heard of MobileSD itself: as soon as it answers anything, this is over.
+_SILENCE = frozenset(
+    {"timeout", "refused", "unreachable", "broken", "name_unknown", "proxy", "not_mobilesd"}
+)
+
+
 class Fault(Exception):
     """Something that a person is told in one or two sentences.
 
@@ -52,6 +58,11 @@ class Fault(Exception):
         self.text = text
         self.refused = refused
         self.retry_after = retry_after
+
+    @property
+    def is_silence(self) -> bool:
+        """Tell whether it is over as soon as MobileSD is seen to answer."""
+        return self.code in _SILENCE
 
 
 def plain(text: object, length: int = MAX_TEXT) -> str:
@@ -75,6 +86,8 @@ def of_answer(url: str, status: int, headers: Mapping[str, str], body: Any) -> F
     message = plain(body.get("message", ""))
     hint = plain(details.get("hint", ""))
     wait = _seconds(headers.get("Retry-After", ""))
+    if error in {"not_found", "method_not_allowed"}:  # an address that every later one has
+        return server_too_old("")
     if error in _OF_KEYS:
         return Fault(error, _OF_KEYS[error])
     if error == "scope_missing":
@@ -127,6 +140,11 @@ def _no_mobilesd(url: str, status: int) -> Fault:
         return Fault(
             "proxy", f"A proxy answers at {url}, but MobileSD behind it does not ({status})."
         )
+    if status == 413:
+        text = "A proxy before MobileSD takes no pictures so large. Raise its limit to 64 MB."
+        return Fault("proxy", text, refused=True)
+    if status in {401, 403, 407}:
+        return Fault("proxy", f"Something else at {url} asks who you are, before MobileSD can.")
     if status >= 500:
         return Fault("server_error", f"{url} answered with an error of its own ({status}).")
     return not_mobilesd(url)

@@ -9,20 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mobilesd_forge import asgi
 from mobilesd_forge import settings as options
 from mobilesd_forge.client import Client
 from mobilesd_forge.disk import Busy
 from mobilesd_forge.faults import Fault
-from mobilesd_forge.outbox import NotAccepted, Order, Outbox
+from mobilesd_forge.outbox import Entry, NotAccepted, Order, Outbox
+from mobilesd_forge.page_routes import PageRoutes
 from mobilesd_forge.secret import BadKey, KeyFile, installation_id
 from mobilesd_forge.sender import Sender
 from mobilesd_forge.settings import BadAddress, Settings
+from mobilesd_forge.watcher import Watcher
 
 __all__ = ["Service", "Submitted"]
 
 log = logging.getLogger(__name__)
 
 MAX_COUNT = 1000  # of one bulk order
+MAX_SHOWN = 100
 
 
 class App(Protocol):
@@ -61,6 +65,8 @@ class Service:
             log.error("MobileSD: %s", self._broken)
             return
         self.sender = Sender(self.outbox, self.connect, self._fingerprint)
+        self.watcher = Watcher(self.connect, self._fingerprint, on_contact=self._contact)
+        self.sender.on_delivered = self.watcher.stir
 
     # --- Life ------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -68,7 +74,11 @@ class Service:
         with self._started:
             if self._threads or self._broken:
                 return
-            for name, run in (("sender", self.sender.run),):
+            for name, run in (
+                ("sender", self.sender.run),
+                ("list", self.watcher.keep_list),
+                ("events", self.watcher.follow_events),
+            ):
                 thread = threading.Thread(target=run, name=f"mobilesd-{name}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -77,6 +87,17 @@ class Service:
         """Let the threads end; what waits stays on disk."""
         if not self._broken:
             self.sender.stop()
+            self.watcher.stop()
+
+    def install_routes(self, app: App) -> None:
+        """Register what the panel in the page asks for."""
+        app.mount(asgi.PREFIX, asgi.application(PageRoutes(self)), "mobilesd-page")
+
+    def _contact(self) -> None:
+        """MobileSD was just seen to answer: what waits for that needs to wait no longer."""
+        fault = self.sender.fault
+        if fault is not None and fault.is_silence:
+            self.sender.wake()
 
     # --- Clicks ----------------------------------------------------------------------------------
     def submit(
@@ -187,6 +208,7 @@ class Service:
             ) from None
         if not self._broken:
             self.sender.wake()
+            self.watcher.stir()
         return f"The key is stored, for {url}."
 
     def forget_key(self) -> str:
@@ -197,7 +219,79 @@ class Service:
             raise Fault(
                 "disk", f"The key could not be removed ({error.strerror or error})."
             ) from None
+        if not self._broken:
+            self.watcher.stir()
         return "The key is forgotten."
+
+    def key_shown(self) -> dict[str, Any]:
+        """Return what the page may know of the key."""
+        stored = self.key_file.read()
+        return {
+            "stored": stored is not None,
+            "prefix": stored.prefix if stored else "",
+            "address": stored.address if stored else "",
+        }
+
+    # --- The panel -------------------------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        """Return all that the panel shows, and note that somebody looks. Never the network."""
+        if self._broken:
+            return {"jobs": [], "outbox": [], "fault": self._broken, "live": False, "read": True}
+        view, held = self.watcher.look(), self.outbox.look()
+        fault = view.fault or self.sender.fault
+        try:
+            address = options.checked_url(self._read_settings().url)
+        except BadAddress:
+            address = ""
+        return {
+            "address": address,
+            "fault": fault.text if fault else "",
+            "live": view.live,
+            "read": view.read or fault is not None,
+            "jobs": list(view.jobs),
+            "outbox": [
+                *(
+                    self._shown(e, "sending" if e.name == self.sender.sending else "waiting")
+                    for e in held.waiting[:MAX_SHOWN]
+                ),
+                *(self._shown(e, "refused", why) for e, why in held.refused[:MAX_SHOWN]),
+            ],
+            "waiting": len(held.waiting),
+            "refused": len(held.refused),
+            "damaged": len(held.damaged),
+            "damaged_folder": str(self._folder / "damaged") if held.damaged else "",
+        }
+
+    @staticmethod
+    def _shown(entry: Entry, state: str, why: str = "") -> dict[str, Any]:
+        return {
+            "name": entry.name,
+            "state": state,
+            "prompt": entry.prompt,
+            "count": entry.count,
+            "created": entry.created,
+            "why": why,
+        }
+
+    def cancel(self, job_id: str) -> str:
+        """Cancel a job; raise Fault."""
+        self.connect().cancel(job_id)
+        self.watcher.stir()
+        return "It is cancelled."
+
+    def retry(self, job_id: str) -> str:
+        """Queue a job again; raise Fault."""
+        self.connect().retry(job_id)
+        self.watcher.stir()
+        return "It is queued again."
+
+    def picture(self, job_id: str, number: int) -> tuple[str, bytes]:
+        """Return a small picture of a job; raise Fault."""
+        return self.watcher.picture(job_id, number)
+
+    def infotext(self, job_id: str) -> str:
+        """Return the infotext of a job that is shown, or nothing."""
+        return self.watcher.infotext(job_id)
 
     # --- The outbox, by hand ---------------------------------------------------------------------
     def send_again(self, name: str) -> str:
