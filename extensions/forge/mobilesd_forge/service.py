@@ -139,6 +139,7 @@ class Service:
     # --- MobileSD --------------------------------------------------------------------------------
     def connect(self) -> Client:
         """Return a client of what is set now; raise Fault if something of it is missing."""
+        self._check_folder()
         try:
             url = options.checked_url(self._read_settings().url)
         except BadAddress as error:
@@ -155,6 +156,10 @@ class Service:
                 " in Forge's settings, section MobileSD.",
             )
         return Client(url, stored.key, self.installation)
+
+    def _check_folder(self) -> None:
+        if self._broken:
+            raise Fault("disk", self._broken)
 
     def _fingerprint(self) -> Hashable:
         stored = self.key_file.read()
@@ -179,8 +184,6 @@ class Service:
 
     def test_connection(self) -> str:
         """Return in one sentence whether MobileSD can be used, and if not, why."""
-        if self._broken:
-            return self._broken
         try:
             client = self.connect()
             who = client.check()
@@ -287,15 +290,18 @@ class Service:
 
     def picture(self, job_id: str, number: int) -> tuple[str, bytes]:
         """Return a small picture of a job; raise Fault."""
+        self._check_folder()
         return self.watcher.picture(job_id, number)
 
     def infotext(self, job_id: str) -> str:
         """Return the infotext of a job that is shown, or nothing."""
+        self._check_folder()
         return self.watcher.infotext(job_id)
 
     # --- The outbox, by hand ---------------------------------------------------------------------
     def send_again(self, name: str) -> str:
         """Let a refused submission wait again."""
+        self._check_folder()
         if not self.outbox.again(name):
             raise Fault("gone", "It is not there any more.")
         self.sender.wake()
@@ -303,6 +309,7 @@ class Service:
 
     def drop(self, name: str) -> str:
         """Remove a submission that MobileSD does not have."""
+        self._check_folder()
         try:
             if not self.outbox.drop(name):
                 raise Fault("gone", "It is not there any more. MobileSD may have it already.")
