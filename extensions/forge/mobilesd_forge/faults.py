@@ -105,7 +105,7 @@ def of_answer(url: str, status: int, headers: Mapping[str, str], body: Any) -> F
         return Fault(
             error, f"MobileSD had too many requests. It is asked again{when}.", retry_after=wait
         )
-    text = " ".join(part for part in (message, *_fields(details), hint) if part)
+    text = " ".join(part for part in (message, *_fields(details, message), hint) if part)
     return Fault(
         error, text or f"MobileSD answered {status}.", refused=status in _REFUSALS, retry_after=wait
     )
@@ -155,14 +155,15 @@ def not_mobilesd(url: str) -> Fault:
     return Fault("not_mobilesd", f"What answers at {url} is not MobileSD. Check address and port.")
 
 
-def _fields(details: Mapping[str, Any]) -> Iterator[str]:
+def _fields(details: Mapping[str, Any], message: str) -> Iterator[str]:
+    """Name the fields that are wrong, as far as the message has not done so."""
     fields = details.get("fields")
     if not isinstance(fields, dict):
         return
     for name in list(fields)[:MAX_FIELDS]:
         said = fields[name]
         words = "; ".join(plain(word, 200) for word in said[:3]) if isinstance(said, list) else ""
-        if words:
+        if words and words not in message:
             yield f"({plain(name, 80)}: {words})"
     if len(fields) > MAX_FIELDS:
         yield f"({len(fields) - MAX_FIELDS} more fields)"

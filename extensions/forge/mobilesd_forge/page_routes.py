@@ -55,11 +55,12 @@ class PageRoutes:
 
     def __init__(self, service: "Service") -> None:
         self._service = service
-        self._read: dict[str, Callable[[list[str], Request], Answer]] = {
-            "state": self._state,
-            "thumbnail": self._thumbnail,
-            "infotext": self._infotext,
-            "key": self._key,
+        # By the first part of the path, and how many follow it.
+        self._read: dict[tuple[str, int], Callable[[list[str], Request], Answer]] = {
+            ("state", 0): self._state,
+            ("thumbnail", 2): self._thumbnail,
+            ("infotext", 1): self._infotext,
+            ("key", 0): self._key,
         }
         self._change: dict[str, Callable[[Mapping[str, str]], Mapping[str, Any]]] = {
             "cancel": lambda said: {"text": service.cancel(said["job"])},
@@ -68,7 +69,7 @@ class PageRoutes:
             "outbox/drop": lambda said: {"text": service.drop(said["name"])},
             "key": lambda said: {"text": service.store_key(said["key"]), **service.key_shown()},
             "key/forget": lambda said: {"text": service.forget_key(), **service.key_shown()},
-            "test": lambda said: {"text": service.test_connection()},
+            "test": lambda said: {"text": service.check_connection()},
         }
 
     def answer(self, request: Request) -> Answer:
@@ -88,7 +89,7 @@ class PageRoutes:
             return _error(403, "Another page asked for this.")
         if request.method == "GET":
             first, *rest = request.path.split("/")
-            found = self._read.get(first)
+            found = self._read.get((first, len(rest)))
             return found(rest, request) if found else _error(404, "There is nothing here.")
         if request.method == "POST":
             return self._changed(request)
@@ -122,14 +123,14 @@ class PageRoutes:
         return Answer(200, headers, body)
 
     def _thumbnail(self, rest: list[str], request: Request) -> Answer:
-        if len(rest) != 2 or not rest[1].isascii() or not rest[1].isdecimal() or len(rest[1]) > 4:
+        if not rest[1].isascii() or not rest[1].isdecimal() or len(rest[1]) > 4:
             return _error(404, "There is no such picture.")
         kind, content = self._service.picture(rest[0], int(rest[1]))
         headers = {**_OF_PAGE, "Content-Type": kind, "Cache-Control": "private, max-age=86400"}
         return Answer(200, headers, content)
 
     def _infotext(self, rest: list[str], request: Request) -> Answer:
-        text = self._service.infotext(rest[0]) if len(rest) == 1 else ""
+        text = self._service.infotext(rest[0])
         return _json(200, {"infotext": text}) if text else _error(404, "It has no infotext.")
 
     def _key(self, rest: list[str], request: Request) -> Answer:

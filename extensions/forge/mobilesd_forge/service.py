@@ -56,6 +56,8 @@ class Service:
         self._servers: list[str] = []
         self._asking_servers = threading.Lock()
         self._broken = ""
+        # One for all apps that Forge makes: it makes a new one each time its page is reloaded.
+        self._routes = asgi.application(PageRoutes(self))
         try:
             self.installation = installation_id(data_folder)
             self.outbox = Outbox(data_folder, self.installation)
@@ -91,7 +93,7 @@ class Service:
 
     def install_routes(self, app: App) -> None:
         """Register what the panel in the page asks for."""
-        app.mount(asgi.PREFIX, asgi.application(PageRoutes(self)), "mobilesd-page")
+        app.mount(asgi.PREFIX, self._routes, "mobilesd-page")
 
     def _contact(self) -> None:
         """MobileSD was just seen to answer: what waits for that needs to wait no longer."""
@@ -185,10 +187,14 @@ class Service:
     def test_connection(self) -> str:
         """Return in one sentence whether MobileSD can be used, and if not, why."""
         try:
-            client = self.connect()
-            who = client.check()
+            return self.check_connection()
         except Fault as fault:
             return fault.text
+
+    def check_connection(self) -> str:
+        """Return that MobileSD can be used; raise Fault if it can't."""
+        client = self.connect()
+        who = client.check()
         self.sender.wake()
         self.refresh_servers()
         return (

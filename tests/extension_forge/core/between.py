@@ -1,5 +1,6 @@
 """A wire between the extension and MobileSD that a test can cut at a chosen moment."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -20,12 +21,16 @@ class Wire:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.on_request: Callable[[bytes], bool] = lambda request: True
         self.on_answer: Callable[[bytes], bool] = lambda request: True
+        self._open: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
@@ -47,6 +52,7 @@ class Wire:
             except OSError:
                 return
             with outer:
+                self._open |= {inner, outer}
                 outer.settimeout(60)
                 outer.sendall(request)
                 if not self.on_request(request):
