@@ -33,7 +33,8 @@
   }
 
   const root = () => window.gradioApp?.() ?? document;
-  const isSeen = (element) => document.visibilityState === "visible" && element.offsetParent !== null;
+  const isSeen = (element) =>
+    document.visibilityState === "visible" && (element.checkVisibility?.() ?? element.offsetParent !== null);
 
   const panels = new Map(); // element → what draws it
   let known = { mark: "", state: null };

@@ -194,10 +194,7 @@ def of_exception(url: str, error: BaseException) -> Fault:
             f"The proxy of this machine's environment did not lead to {url}."
             " Check HTTP_PROXY and NO_PROXY.",
         )
-    if any(
-        isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError)
-        for cause in causes
-    ):
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
         host = url.split("//")[-1]
         return Fault("name_unknown", f"No machine of the name {host} was found. Check the address.")
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):

@@ -101,8 +101,7 @@ class Transport:
     def _lines(self, response: requests.Response) -> Iterator[bytes]:
         rest = b""
         try:
-            # Read as it comes: iter_content would wait until a whole chunk is there.
-            while piece := response.raw.read1(CHUNK):
+            for piece in response.iter_content(None):  # as it comes
                 *lines, rest = (rest + piece).split(b"\n")
                 if len(rest) > MAX_JSON_BYTES:
                     raise faults.Fault("too_large", f"{self.url} sent an event without an end.")

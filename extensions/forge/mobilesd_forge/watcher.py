@@ -73,6 +73,7 @@ class Watcher:
         self._live = False
         self._raw: dict[str, dict[str, Any]] = {}
         self._view = View()
+        self._progress_heard = float("-inf")
         self._of: Hashable = None  # the settings that the list was read with
         self._pictures: OrderedDict[tuple[str, int], tuple[str, bytes]] = OrderedDict()
 
@@ -147,10 +148,15 @@ class Watcher:
             failures = 0 if self.read_list() else failures + 1
             self._rest(SHORTEST)
             with self._changed:
-                patience = WITH_EVENTS if self._live else WITHOUT_EVENTS
-                if failures:
-                    patience = _pause(failures)
+                patience = _pause(failures) if failures else self._patience()
                 self._changed.wait_for(lambda: self._stopped or self._dirty, patience)
+
+    def _patience(self) -> float:
+        """Return how long the list may be left alone while no event says that it changed."""
+        runs = any(job["status"] == "processing" for job in self._view.jobs)
+        # Keys without an owner are told of states, but not of progress.
+        silent = self._clock() - self._progress_heard > WITHOUT_EVENTS
+        return WITHOUT_EVENTS if not self._live or (runs and silent) else WITH_EVENTS
 
     def read_list(self) -> bool:
         """Read the list once; return whether MobileSD answered."""
@@ -232,6 +238,7 @@ class Watcher:
         with self._changed:
             if key not in self._raw:
                 return  # somebody else's, or one that the list does not have yet
+            self._progress_heard = self._clock()
             jobs = tuple(
                 board.with_progress(job, told)
                 if board.key_of(job["id"]) == key and job["status"] == "processing"

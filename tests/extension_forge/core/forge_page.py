@@ -29,13 +29,14 @@ body.dark {{ --body-text-color: #f3f4f6; --border-color-primary: #374151;
   --link-text-color: #fdba74;
   --button-secondary-background-fill: #4b5563; --button-secondary-background-fill-hover: #6b7280;
   --button-secondary-text-color: #fff; --input-background-fill: #374151; background: #0b0f19; }}
+summary {{ min-height: 44px; }}
 </style></head><body class="{theme}">
 <details id="accordion" open><summary>MobileSD: jobs</summary>
 <div class="mobilesd-jobs" data-token="{token}" data-tab="txt2img"></div></details>
 <div class="mobilesd-key" data-token="{token}"></div>
 <div class="mobilesd-test" data-token="{token}"></div>
-<div style="display: none"><label id="mobilesd_paste_txt2img"><textarea></textarea></label>
-<button id="mobilesd_paste_txt2img_button"></button></div>
+<div style="display: none"><label id="mobilesd_paste_txt2img">infotext<textarea></textarea></label>
+<button id="mobilesd_paste_txt2img_button">Send to the page</button></div>
 <output id="pasted"></output>
 <script>
 document.querySelector("#mobilesd_paste_txt2img textarea").addEventListener("input", (event) => {{
