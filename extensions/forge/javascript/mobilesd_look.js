@@ -33,6 +33,7 @@
     .mobilesd-ready .mobilesd-link { display: inline-flex; align-items: center; min-height: 32px; }
     .mobilesd-ready :focus-visible { outline: 2px solid var(--mobilesd-busy); outline-offset: 2px; }
     .mobilesd-input { flex: 1 1 220px; min-width: 0; background: var(--input-background-fill, #fff); color: inherit; }
+    .mobilesd-input::placeholder { color: inherit; opacity: .75; }
     .mobilesd-form { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 6px 0; }
     .mobilesd-form label { flex-basis: 100%; font-weight: 600; }
     @media (pointer: coarse), (max-width: 600px) {

@@ -91,7 +91,7 @@
       state: job.status,
       title: job.prompt || "Without a prompt",
       note: notes[job.status](),
-      error: joined(job.error, job.hint),
+      error: [job.error, job.hint].filter(Boolean).join(" "),
       hint: job.status === "pending" ? job.waiting_action : job.warnings.join(" "),
       progress: job.status === "processing" ? job.progress : null,
       picture: job.pictures ? () => doing.picture(job.id, 0) : null,

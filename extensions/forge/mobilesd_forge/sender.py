@@ -121,7 +121,7 @@ class Sender:
     # --- Pauses ----------------------------------------------------------------------------------
     def _pause(self, fault: Fault) -> float:
         if self.fault is None or self.fault.text != fault.text:
-            log.warning("MobileSD: %s %d wait in the outbox.", fault.text, self._outbox.count())
+            log.warning("MobileSD: %s In the outbox: %d.", fault.text, self._outbox.count())
         self.fault = fault
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures, 10))
         self._failures += 1

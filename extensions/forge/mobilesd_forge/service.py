@@ -135,7 +135,7 @@ class Service:
             return Submitted(True, f"{jobs} queued in MobileSD.")
         waiting = self.outbox.count()
         return Submitted(
-            True, f"{jobs} kept in the outbox ({waiting} wait there) and sent later. {fault.text}"
+            True, f"{jobs} kept in the outbox ({waiting} in all) and sent later. {fault.text}"
         )
 
     # --- MobileSD --------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_jobs_are_shown_as_they_stand(window: Callable[..., Page], forge: ForgeP
     expect(runs).to_contain_text("40 % · 1 min left · step 8 of 20 · gpu")
     expect(runs.get_by_role("progressbar")).to_have_js_property("value", 0.4)
     failed = row(page, "number 4")
-    expect(failed).to_contain_text("The server ran out of memory. · Make the picture smaller.")
+    expect(failed).to_contain_text("The server ran out of memory. Make the picture smaller.")
     picture = row(page, "number 3").get_by_role("img")
     expect(picture).to_have_attribute("alt", "Picture of: a boat at dawn, number 3")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1

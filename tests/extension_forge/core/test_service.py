@@ -58,7 +58,7 @@ def test_while_mobilesd_is_away_the_click_says_that_it_is_kept(
     said = service.submit(PARAMS, click_id="2")
     assert said.accepted
     assert said.text == (
-        "1 job kept in the outbox (2 wait there) and sent later."
+        "1 job kept in the outbox (2 in all) and sent later."
         " MobileSD takes no jobs now: that is switched off there."
     )
 
