@@ -40,6 +40,7 @@
   let known = { mark: "", state: null };
 
   function panelsInSight() {
+    if (!mobilesd.panel || !mobilesd.look) return []; // the other files are not there yet
     for (const element of panels.keys()) if (!element.isConnected) panels.delete(element);
     for (const element of root().querySelectorAll(".mobilesd-jobs")) {
       if (!panels.has(element)) panels.set(element, mobilesd.panel(element, actions(element)));

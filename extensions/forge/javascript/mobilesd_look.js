@@ -25,19 +25,19 @@
     .mobilesd-job:is([data-state=processing], [data-state=sending]) .mobilesd-state { color: var(--mobilesd-busy); }
     .mobilesd-bar { display: block; width: 100%; height: 8px; margin: 6px 0; accent-color: var(--mobilesd-busy); }
     .mobilesd-buttons { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin-top: 6px; }
-    .mobilesd-button, .mobilesd-input { min-height: 32px; padding: 2px 12px; border: 1px solid var(--border-color-primary, #888); border-radius: 6px; font: inherit; }
-    .mobilesd-button { background: var(--button-secondary-background-fill, #eee); color: var(--button-secondary-text-color, inherit); cursor: pointer; }
-    .mobilesd-button:hover { background: var(--button-secondary-background-fill-hover, #ddd); }
-    .mobilesd-button[aria-disabled=true] { opacity: .5; cursor: progress; }
-    .mobilesd-button[data-sure] { color: var(--mobilesd-bad); border-color: currentColor; }
+    .mobilesd-ready :is(.mobilesd-button, .mobilesd-input) { min-height: 32px; padding: 2px 12px; border: 1px solid var(--border-color-primary, #888); border-radius: 6px; font: inherit; }
+    .mobilesd-ready .mobilesd-button { background: var(--button-secondary-background-fill, #eee); color: var(--button-secondary-text-color, inherit); cursor: pointer; }
+    .mobilesd-ready .mobilesd-button:hover { background: var(--button-secondary-background-fill-hover, #ddd); }
+    .mobilesd-ready .mobilesd-button[aria-disabled=true] { opacity: .5; cursor: progress; }
+    .mobilesd-ready .mobilesd-button[data-sure] { color: var(--mobilesd-bad); border-color: currentColor; }
     .mobilesd-ready .mobilesd-link { display: inline-flex; align-items: center; min-height: 32px; }
     .mobilesd-ready :focus-visible { outline: 2px solid var(--mobilesd-busy); outline-offset: 2px; }
-    .mobilesd-input { flex: 1 1 220px; min-width: 0; background: var(--input-background-fill, #fff); color: inherit; }
+    .mobilesd-ready .mobilesd-input { flex: 1 1 220px; min-width: 0; background: var(--input-background-fill, #fff); color: inherit; }
     .mobilesd-input::placeholder { color: inherit; opacity: .75; }
     .mobilesd-form { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 6px 0; }
     .mobilesd-form label { flex-basis: 100%; font-weight: 600; }
     @media (pointer: coarse), (max-width: 600px) {
-      .mobilesd-button, .mobilesd-input, .mobilesd-ready .mobilesd-link { min-height: 44px; }
+      .mobilesd-ready :is(.mobilesd-button, .mobilesd-input, .mobilesd-link) { min-height: 44px; }
       .mobilesd-list { max-height: none; }
     }
   `;

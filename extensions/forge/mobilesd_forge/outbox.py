@@ -83,6 +83,7 @@ class Outbox:
     ) -> None:
         self._installation = installation
         self._clock = clock
+        self._folder = folder
         self._waiting = folder / "outbox"
         self._refused = folder / "refused"
         self._damaged = folder / "damaged"
@@ -299,6 +300,10 @@ class Outbox:
             for folder in (self._waiting, self._refused, self._sent):
                 for file in folder.glob(f"{disk.TEMPORARY}*"):
                     with contextlib.suppress(OSError):
+                        file.unlink()
+            for file in self._folder.glob(f"{disk.TEMPORARY}*"):  # it may hold a key
+                with contextlib.suppress(OSError):
+                    if file.stat().st_mtime < self._clock() - 3600:  # nobody writes it now
                         file.unlink()
             for why in self._refused.glob("*.why"):
                 if not why.with_suffix(".json").exists():

@@ -3,6 +3,9 @@
 It is no option of Forge's: /internal/sysinfo prints all of them to anybody, and `POST
 /sdapi/v1/options` sets them. For the same reason the key belongs to the address that it was
 entered for: who changes the address must not be sent the key.
+
+Gradio's /file= gives out any file below Forge's folder whose name one knows, and lists none. So
+the file's name is a random one.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ from mobilesd_forge.disk import FileLock, write_whole
 __all__ = ["BadKey", "KeyFile", "StoredKey", "installation_id"]
 
 _FORM = re.compile(r"[!-~]{1,64}\.[!-~]{8,200}")
+_PREFIX = "api_key-"
 _ID = re.compile(r"[0-9a-f]{12}")
 
 
@@ -41,26 +45,39 @@ class KeyFile:
     """The one key of this installation."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "api_key.json"
+        self._folder = folder
 
     def read(self) -> StoredKey | None:
         """Return the key, or None if there is none that can be read."""
-        try:
-            found = json.loads(self._file.read_bytes())
-            return StoredKey(checked_key(found["key"]), str(found["address"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+        for file in self._files():
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                found = json.loads(file.read_bytes())
+                return StoredKey(checked_key(found["key"]), str(found["address"]))
+        return None
 
     def store(self, key: str, address: str) -> StoredKey:
         """Store a key in place of the one before; raise BadKey or OSError."""
         stored = StoredKey(checked_key(key), address)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._file, json.dumps({"key": stored.key, "address": address}).encode())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        before = self._files()
+        file = self._folder / f"{_PREFIX}{secrets.token_hex(16)}.json"
+        write_whole(file, json.dumps({"key": stored.key, "address": address}).encode())
+        for old in before:
+            old.unlink(missing_ok=True)
         return stored
 
     def forget(self) -> None:
         """Remove the key; raise OSError if it stays."""
-        self._file.unlink(missing_ok=True)
+        for file in self._files():
+            file.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        """Return the newest first: a crash may have left the one before."""
+        found: list[tuple[int, Path]] = []
+        for file in self._folder.glob(f"{_PREFIX}*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((file.stat().st_mtime_ns, file))
+        return [file for _, file in sorted(found, reverse=True)]
 
 
 def checked_key(text: str) -> str:

@@ -203,6 +203,16 @@ def test_what_a_crash_left_half_written_is_removed(folder: Path, outbox: Outbox)
     assert not left.exists()
 
 
+def test_a_key_that_a_crash_left_half_stored_is_removed_in_time(folder: Path) -> None:
+    left = folder / f"{disk.TEMPORARY}x"
+    left.write_bytes(b"a key")
+    Outbox(folder, "0123456789ab")
+    assert left.exists(), "another process may be writing it"
+    os.utime(left, (1, 1))
+    Outbox(folder, "0123456789ab")
+    assert not left.exists()
+
+
 def test_what_was_sent_is_forgotten_after_a_week(folder: Path) -> None:
     now = 1_000_000_000.0
     outbox = Outbox(folder, "0123456789ab", clock=lambda: now)
@@ -260,12 +270,12 @@ def test_none_is_dropped_while_it_may_be_on_its_way(outbox: Outbox, folder: Path
     assert outbox.count() == 1
 
 
-@pytest.mark.parametrize("name", ["../api_key.json", "x", "", "/etc/passwd", "index.lock"])
+@pytest.mark.parametrize("name", ["../installation_id", "x", "", "/etc/passwd", "index.lock"])
 def test_names_lead_nowhere_else(outbox: Outbox, folder: Path, name: str) -> None:
-    (folder / "api_key.json").write_text("{}")
+    (folder / "installation_id").write_text("{}")
     assert not outbox.drop(name)
     assert not outbox.again(name)
-    assert (folder / "api_key.json").exists()
+    assert (folder / "installation_id").exists()
 
 
 def test_only_one_sends(outbox: Outbox, folder: Path) -> None:

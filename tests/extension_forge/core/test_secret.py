@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,11 +18,38 @@ from tests.extension_forge.core.scripted import Reply, Scripted
 
 def test_the_key_is_readable_by_its_owner_only(folder: Path) -> None:
     KeyFile(folder).store(f" {KEY}\n", "http://box")
-    file = folder / "api_key.json"
+    [file] = folder.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     found = KeyFile(folder).read()
     assert found is not None
     assert (found.key, found.address, found.prefix) == (KEY, "http://box", "abcdefgh")
+
+
+def test_the_name_of_the_keys_file_can_not_be_guessed_and_changes_with_the_key(
+    folder: Path,
+) -> None:
+    # Gradio's /file= gives out what lies below Forge's folder, by its name.
+    names = set()
+    for _ in range(2):
+        KeyFile(folder).store(KEY, "http://box")
+        [file] = folder.iterdir()
+        names.add(file.name)
+        assert len(file.name.removeprefix("api_key-").removesuffix(".json")) == 32
+    assert len(names) == 2
+
+
+def test_a_key_that_a_crash_left_beside_the_new_one_is_not_used(folder: Path) -> None:
+    KeyFile(folder).store(KEY, "http://old")
+    [old] = folder.iterdir()
+    content = old.read_bytes()
+    KeyFile(folder).store(KEY, "http://new")
+    old.write_bytes(content)
+    os.utime(old, (1, 1))
+    found = KeyFile(folder).read()
+    assert found is not None
+    assert found.address == "http://new"
+    KeyFile(folder).forget()
+    assert KeyFile(folder).read() is None
 
 
 def test_the_key_is_not_in_what_is_printed_of_it(folder: Path) -> None:
@@ -40,7 +68,7 @@ def test_what_can_be_no_key_is_refused_without_repeating_it(folder: Path, text: 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"key": 1, "address": ""}', "\x00"])
 def test_a_key_file_that_is_broken_counts_as_none(folder: Path, content: str) -> None:
-    (folder / "api_key.json").write_text(content)
+    (folder / "api_key-0.json").write_text(content)
     assert KeyFile(folder).read() is None
 
 
@@ -104,7 +132,7 @@ def test_forgetting_the_key_removes_its_file(
 ) -> None:
     service = service_for("http://box", KEY)
     service.forget_key()
-    assert not (folder / "api_key.json").exists()
+    assert not list(folder.glob("*key*"))
     assert service.key_shown() == {"stored": False, "prefix": "", "address": ""}
     assert "Enter an API key" in service.test_connection()
 
