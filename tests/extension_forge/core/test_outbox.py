@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,26 @@ def test_the_order_of_clicks_is_kept_when_the_clock_goes_back(folder: Path) -> N
 def test_what_waits_is_readable_by_its_owner_only(outbox: Outbox, folder: Path) -> None:
     outbox.add(order(), "click")
     assert (folder / "outbox" / outbox.waiting()[0]).stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_beyond_a_power_cut_before_the_button_answers(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(handle: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def noted_replace(file: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(file, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    outbox.add(order(), "click")
+    assert steps == ["file", "rename", "folder"]
 
 
 # --- What can't be taken ---------------------------------------------------------------------

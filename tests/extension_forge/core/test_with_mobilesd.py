@@ -174,7 +174,7 @@ def test_a_refusal_is_shown_in_mobilesds_words_and_can_be_sent_again(
     assert "names no server: 'other'." in first["why"]
     assert "The servers are: " in first["why"]
     assert "width must be a whole number from 64 to 8192, but is 63." in second["why"]
-    mobilesd.manage("add_server", "other", "http://127.0.0.1:9")
+    mobilesd.manage("add_server", "other", "http://127.0.0.1:10")
     service.send_again(first["name"])
     service.drop(second["name"])
     service.sender.send_all()
