@@ -9,7 +9,8 @@
     .mobilesd-head { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; justify-content: space-between; min-height: 32px; }
     .mobilesd-list { list-style: none !important; margin: 0 !important; padding: 0 !important; max-height: 70vh; overflow-y: auto; overscroll-behavior: contain; }
     .mobilesd-job { display: flex; gap: 12px; margin: 0 !important; padding: 10px 2px; border-top: 1px solid var(--border-color-primary, #8884); }
-    .mobilesd-thumb { flex: none; width: 72px; height: 72px; margin: 0 !important; object-fit: cover; border-radius: 6px; }
+    /* Gradio has rules of its own for all pictures and for bars. */
+    .mobilesd-ready img.mobilesd-thumb { flex: none; align-self: flex-start; width: 72px !important; height: 72px !important; margin: 0 !important; object-fit: cover; border-radius: 6px; }
     .mobilesd-body { flex: 1; min-width: 0; }
     .mobilesd-line { display: flex; gap: 8px; align-items: baseline; }
     .mobilesd-title { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
@@ -23,9 +24,12 @@
     .mobilesd-job:is([data-state=failed], [data-state=refused]) .mobilesd-state { color: var(--mobilesd-bad); }
     .mobilesd-job[data-state=completed] .mobilesd-state { color: var(--mobilesd-good); }
     .mobilesd-job:is([data-state=processing], [data-state=sending]) .mobilesd-state { color: var(--mobilesd-busy); }
-    .mobilesd-bar { display: block; width: 100%; height: 8px; margin: 6px 0; accent-color: var(--mobilesd-busy); }
+    .mobilesd-ready .mobilesd-bar { display: block; width: 100%; height: 8px; margin: 6px 0; appearance: none; border: 0; border-radius: 4px; overflow: hidden; background: var(--border-color-primary, #8884); }
+    .mobilesd-bar::-webkit-progress-bar { background: transparent; }
+    .mobilesd-bar::-webkit-progress-value { background: var(--mobilesd-busy); }
+    .mobilesd-bar::-moz-progress-bar { background: var(--mobilesd-busy); }
     .mobilesd-buttons { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; margin-top: 6px; }
-    .mobilesd-ready :is(.mobilesd-button, .mobilesd-input) { min-height: 32px; padding: 2px 12px; border: 1px solid var(--border-color-primary, #888); border-radius: 6px; font: inherit; }
+    .mobilesd-ready :is(.mobilesd-button, .mobilesd-input) { margin: 0 !important; min-height: 32px; padding: 2px 12px; border: 1px solid var(--border-color-primary, #888); border-radius: 6px; font: inherit; }
     .mobilesd-ready .mobilesd-button { background: var(--button-secondary-background-fill, #eee); color: var(--button-secondary-text-color, inherit); cursor: pointer; }
     .mobilesd-ready .mobilesd-button:hover { background: var(--button-secondary-background-fill-hover, #ddd); }
     .mobilesd-ready .mobilesd-button[aria-disabled=true] { opacity: .5; cursor: progress; }

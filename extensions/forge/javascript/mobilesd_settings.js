@@ -24,7 +24,11 @@
       placeholder: "Paste a key here",
     });
     const store = make("button", "mobilesd-button", { type: "submit", textContent: "Store" });
-    const forget = make("button", "mobilesd-button", { type: "button", textContent: "Forget" });
+    const forget = make("button", "mobilesd-button", {
+      type: "button",
+      textContent: "Forget",
+      hidden: true,
+    });
     const stands = make("div", "mobilesd-note");
     const said = make("div", "mobilesd-said", { role: "status" });
     form.append(label, input, store, forget);
