@@ -128,15 +128,23 @@ class Service:
             return Submitted(False, str(error))
         if not added:
             return Submitted(True, "This click was taken already.")
-        fault = self.sender.fault
+        fault = self.sender.fault or self._unready()
         self.sender.wake()
         jobs = "1 job" if count == 1 else f"{count} jobs"
         if fault is None:
-            return Submitted(True, f"{jobs} queued in MobileSD.")
+            return Submitted(True, f"{jobs} queued for MobileSD.")
         waiting = self.outbox.count()
         return Submitted(
             True, f"{jobs} kept in the outbox ({waiting} in all) and sent later. {fault.text}"
         )
+
+    def _unready(self) -> Fault | None:
+        """Return what is missing here before anything can be sent."""
+        try:
+            self.connect()
+        except Fault as fault:
+            return fault
+        return None
 
     # --- MobileSD --------------------------------------------------------------------------------
     def connect(self) -> Client:

@@ -18,8 +18,8 @@ def test_a_click_is_answered_before_anything_is_sent(
     service_for: Callable[..., Service], server: Scripted
 ) -> None:
     service = service_for(server.url, KEY, target="gpu", priority=3, lane="background")
-    assert service.submit(PARAMS, click_id="1").text == "1 job queued in MobileSD."
-    assert service.submit(PARAMS, click_id="2", count=3).text == "3 jobs queued in MobileSD."
+    assert service.submit(PARAMS, click_id="1").text == "1 job queued for MobileSD."
+    assert service.submit(PARAMS, click_id="2", count=3).text == "3 jobs queued for MobileSD."
     assert service.outbox.count() == 2
     assert not server.asked
 
@@ -61,6 +61,16 @@ def test_while_mobilesd_is_away_the_click_says_that_it_is_kept(
         "1 job kept in the outbox (2 in all) and sent later."
         " MobileSD takes no jobs now: that is switched off there."
     )
+
+
+def test_without_a_key_the_click_is_kept_and_says_what_is_missing(
+    service_for: Callable[..., Service],
+) -> None:
+    service = service_for("http://box")
+    said = service.submit(PARAMS, click_id="1")
+    assert said.accepted
+    assert said.text.startswith("1 job kept in the outbox (1 in all) and sent later. Enter an API")
+    assert service.outbox.count() == 1
 
 
 @pytest.mark.parametrize("url", ["", "http://box/path"])
