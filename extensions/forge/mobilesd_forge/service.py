@@ -132,7 +132,7 @@ class Service:
         self.sender.wake()
         jobs = "1 job" if count == 1 else f"{count} jobs"
         if fault is None:
-            return Submitted(True, f"{jobs} queued for MobileSD.")
+            return Submitted(True, f"{jobs} queued in MobileSD.")
         waiting = self.outbox.count()
         return Submitted(
             True, f"{jobs} kept in the outbox ({waiting} in all) and sent later. {fault.text}"

@@ -1,5 +1,6 @@
 """What Forge's page is told of a click; nothing of it waits for the network."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,8 @@ def test_a_click_is_answered_before_anything_is_sent(
     service_for: Callable[..., Service], server: Scripted
 ) -> None:
     service = service_for(server.url, KEY, target="gpu", priority=3, lane="background")
-    assert service.submit(PARAMS, click_id="1").text == "1 job queued for MobileSD."
-    assert service.submit(PARAMS, click_id="2", count=3).text == "3 jobs queued for MobileSD."
+    assert service.submit(PARAMS, click_id="1").text == "1 job queued in MobileSD."
+    assert service.submit(PARAMS, click_id="2", count=3).text == "3 jobs queued in MobileSD."
     assert service.outbox.count() == 2
     assert not server.asked
 
@@ -38,7 +39,9 @@ def test_a_click_is_sent_by_the_threads(
     server.answer = lambda asked: Reply(202, json={})
     service = service_for(server.url, KEY, target="gpu", priority=3, lane="background")
     service.start()
+    running = threading.active_count()
     service.start()
+    assert threading.active_count() == running
     service.submit(PARAMS, click_id="1")
     eventually(lambda: service.outbox.count() == 0)
     sent = [asked.json for asked in server.asked if asked.method == "POST"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mobilesd_forge.client import SCOPES
 from mobilesd_forge.faults import Fault
 from mobilesd_forge.service import Service
 from mobilesd_forge.settings import Settings
@@ -22,13 +23,13 @@ PARAMS = {"positive_prompt": "a boat", "width": 64, "height": 64, "steps": 4, "s
 
 
 class MobileSD(Installation):
-    """An installation with the keys that these tests need; making one takes a process."""
+    """An installation with a key that sees all jobs; making one takes a process."""
 
     def start(self, *, wait: bool = True) -> None:
         super().start(wait=wait)
         if not hasattr(self, "key"):
-            self.key = self.create_key()
-            self.all = Api(self.url, self.create_key("--scopes", "jobs:read,jobs:write,jobs:all"))
+            self.key = self.create_key("--scopes", ",".join([*SCOPES, "jobs:all"]))
+            self.all = Api(self.url, self.key)
 
     def jobs_of(self, service: Service) -> list[dict[str, Any]]:
         answer = self.all.get("/api/v2/jobs", params={"limit": "200"}).json()
@@ -186,7 +187,7 @@ def test_the_panel_shows_the_jobs_of_this_installation_as_they_run(
     mobilesd: MobileSD, service_for: Callable[..., Service]
 ) -> None:
     service = service_for(mobilesd.url, mobilesd.key)
-    mobilesd.submit()  # of another program
+    mobilesd.all.post("/api/v2/generate", json={"generation_params": PARAMS})  # somebody else's
     service.start()
     service.submit({**PARAMS, "steps": 20}, click_id="1")
 
@@ -272,11 +273,10 @@ def test_mobilesd_is_asked_nothing_while_nobody_looks(
     # The stream is left at its next sign of life: an event, or 15 s.
     time.sleep(0.6)
     order = {"generation_params": PARAMS}
-    api = Api(mobilesd.url, mobilesd.key)
-    api.post("/api/v2/generate", json=order)
+    mobilesd.all.post("/api/v2/generate", json=order)
     eventually(lambda: not service.watcher._live)
     count = len(asked)
-    api.post("/api/v2/generate", json=order)
+    mobilesd.all.post("/api/v2/generate", json=order)
     time.sleep(2)
     assert len(asked) == count, asked[count:]
     service.state()
