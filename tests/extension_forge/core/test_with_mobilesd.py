@@ -17,7 +17,11 @@ from dispatch.fakes.forge import FakeForge
 from tests.extension_forge.core.between import Wire
 from tests.processes.installation import Api, Installation, eventually
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.xdist_group("processes"),
+    pytest.mark.timeout(300),  # the first one waits for a whole installation to be made
+]
 
 PARAMS = {"positive_prompt": "a boat", "width": 64, "height": 64, "steps": 4, "seed": 5}
 
