@@ -33,8 +33,16 @@ python:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch .venv/product $@
 
+# Forge's page needs old versions that can't live beside ours; only its tests use them.
+.venv/gradio/ready: requirements-gradio.txt | .venv/bin/python
+	@echo "Installing Gradio for the tests of the Forge extension…"
+	@$(PYTHON) -m venv .venv/gradio
+	@.venv/gradio/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r requirements-gradio.txt
+	@touch $@
+
 # Tests of one group (real processes, the browser) run one after the other, beside the rest.
-test: .venv/dev
+test: .venv/dev .venv/gradio/ready
 	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
 lint: .venv/dev

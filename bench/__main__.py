@@ -12,6 +12,7 @@ __all__ = ["MEASUREMENTS"]
 MEASUREMENTS = (
     *("limits", "simulation", "journal", "gap", "submit", "claim", "drag", "progress", "rate"),
     *("streams", "listing", "queue_page", "memory", "two_servers", "recovery", "fifty"),
+    "extension_start",
 )
 
 

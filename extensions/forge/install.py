@@ -1,0 +1,1 @@
+"""Nothing to install: Forge runs this at its start, and has all that the extension needs."""
