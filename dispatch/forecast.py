@@ -125,18 +125,18 @@ def _expected(stop: Stop) -> tuple[Mapping[UUID, datetime], QueueForecast]:
     known = projection.machines(switches, now)
     under_way = projection.running(known, now)
     able = [under_way.beside(machine) for machine in known]
+    if not able:  # a speed that nobody knows: no job can be told of, so none has to be read
+        return {}, _whole(Course(left=_waiting()), 0, able, under_way, now)
     jobs = projection.first_waiting(SHOWN)
     course = play(able, projection.works(jobs, switches, now, under_way), stop=stop)
-    behind = course.unplayed + _behind(len(jobs))
+    behind = course.unplayed + (_waiting() - SHOWN if len(jobs) == SHOWN else 0)
     begins = {step.job: now + timedelta(seconds=step.start) for step in course.steps}
     return begins, _whole(course, behind, able, under_way, now)
 
 
-def _behind(played: int) -> int:
-    """Return how many jobs wait behind those that are played."""
-    if played < SHOWN:
-        return 0
-    return Job.objects.queued().values("pk")[:COUNTED].count() - played
+def _waiting() -> int:
+    """Return how many jobs wait, up to COUNTED."""
+    return Job.objects.queued().values("pk")[:COUNTED].count()
 
 
 def _whole(
