@@ -20,6 +20,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apikeys.models import Access, ApiKey, KeyDay
+from mobilesd.rows import Rows
 from mobilesd.sqlite import write_turn
 
 __all__ = ["KEY_DAYS", "AccessLog", "Line", "access_log", "prune"]
@@ -196,8 +197,9 @@ def _write(lines: Sequence[Line]) -> None:
         )
         for line in lines
     ]
+    made = Rows(rows)
     with write_turn(), transaction.atomic():
-        Access.objects.bulk_create(rows)
+        made.insert()
         _add_to_days(lines)
 
 

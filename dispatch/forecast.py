@@ -125,10 +125,12 @@ def _expected(stop: Stop) -> tuple[Mapping[UUID, datetime], QueueForecast]:
     known = projection.machines(switches, now)
     under_way = projection.running(known, now, rounds=True)
     able = [under_way.beside(machine) for machine in known]
+    if not able:  # a speed that nobody knows: no job can be told of, so none has to be read
+        return {}, _whole(Course(left=_waiting()), 0, able, under_way, now)
     jobs = projection.first_waiting(SHOWN)
     works = [*projection.works(jobs, switches, now, under_way), *under_way.rests]
     course, under_way = _without_rests(play(able, works, stop=stop), under_way)
-    behind = course.unplayed + _behind(len(jobs))
+    behind = course.unplayed + (_waiting() - SHOWN if len(jobs) == SHOWN else 0)
     begins = {step.job: now + timedelta(seconds=step.start) for step in course.steps}
     return begins, _whole(course, behind, able, under_way, now)
 
@@ -145,11 +147,9 @@ def _without_rests(
     return replace(course, steps=waiting), replace(under_way, ends={**under_way.ends, **ends})
 
 
-def _behind(played: int) -> int:
-    """Return how many jobs wait behind those that are played."""
-    if played < SHOWN:
-        return 0
-    return Job.objects.queued().values("pk")[:COUNTED].count() - played
+def _waiting() -> int:
+    """Return how many jobs wait, up to COUNTED."""
+    return Job.objects.queued().values("pk")[:COUNTED].count()
 
 
 def _whole(

@@ -4,7 +4,7 @@ Rows are written in the transaction of the change they tell of, so that no event
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, TypedDict
@@ -20,6 +20,7 @@ from mobilesd.rows import Rows, insert
 
 __all__ = [
     "NOTIFY_CHANNEL",
+    "Arrival",
     "DataTrouble",
     "DurableKind",
     "JobChanged",
@@ -33,6 +34,7 @@ __all__ = [
     "QueuePaused",
     "ServerStatus",
     "emit",
+    "emit_arrivals",
     "emit_for_job",
     "emit_for_jobs",
     "emit_live",
@@ -152,8 +154,11 @@ def _told(payload: Any, *, of_job: bool = False) -> dict[str, Any]:
 
 def _log(kind: DurableKind, payload: Any, *, job: Job | None = None, jobs: int = 0) -> None:
     """Log a change once it is committed; without texts, which may have words of a prompt."""
-    if not log.isEnabledFor(logging.INFO):
-        return
+    if log.isEnabledFor(logging.INFO):
+        _log_later(kind, _about(payload, job, jobs))
+
+
+def _about(payload: Any, job: Job | None, jobs: int = 0) -> dict[str, Any]:
     about: dict[str, Any] = {
         # Not asked of the database for a row that was read without it.
         "request_id": request_id() or (job.__dict__.get("request_id", "") if job else ""),
@@ -165,8 +170,11 @@ def _log(kind: DurableKind, payload: Any, *, job: Job | None = None, jobs: int =
         "code": (payload.get("error") or {}).get("code") or "",
         "by": asker(),
     }
-    extra = {name: value for name, value in about.items() if value}
-    transaction.on_commit(partial(log.info, kind, extra=extra), robust=True)
+    return {name: value for name, value in about.items() if value}
+
+
+def _log_later(kind: DurableKind, about: dict[str, Any]) -> None:
+    transaction.on_commit(partial(log.info, kind, extra=about), robust=True)
 
 
 def emit(
@@ -196,6 +204,34 @@ def emit_for_job(kind: DurableKind, job: Job, payload: Any) -> None:
     emit(kind, payload, job_id=job.pk, owner_id=job.owner_id)
     journal.told_event(kind, [(job, payload)])
     _log(kind, payload, job=job)
+
+
+class Arrival:
+    """The event that a new job is there, made before the transaction, as others wait for that.
+
+    Make it while the request is being answered that asked for the job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        payload = JobCreated(job=str(job.pk), status=job.status)
+        self.row = Event(
+            kind="job.created",
+            job_id=job.pk,
+            owner_id=job.owner_id,
+            payload=_told(payload, of_job=True),
+            at=timezone.now(),
+        )
+        self.told = job, payload
+        self.about = _about(payload, job)
+
+
+def emit_arrivals(arrivals: Sequence[Arrival]) -> None:
+    """Insert the events of new jobs, after their rows; each is logged by itself."""
+    _order_ids()
+    Rows([arrival.row for arrival in arrivals]).insert()
+    journal.told_event("job.created", [arrival.told for arrival in arrivals])
+    for arrival in arrivals:
+        _log_later("job.created", arrival.about)
 
 
 def emit_for_jobs(kind: DurableKind, told: Iterable[tuple[Job, Any]]) -> None:

@@ -138,6 +138,8 @@ def attach(job: Job, taken: TakenInputs) -> None:
 
     Raises Unavailable if the disk is full.
     """
+    if not taken.files:
+        return
     _keep(taken.files)
     JobInput.objects.bulk_create(
         JobInput(job=job, sha256=file.sha256, mime=file.mime, bytes=file.size)
@@ -452,6 +454,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def _check_size(taken: Mapping[str, Any]) -> None:
     # As Django stores it, so that the limit is that of the row.
+    if len(json.dumps(taken)) <= MAX_PARAMS_BYTES:
+        return
     sizes = {name: len(json.dumps(value)) for name, value in taken.items()}
     if sum(sizes.values()) + sum(len(name) + 6 for name in sizes) > MAX_PARAMS_BYTES:
         largest = max(sizes, key=lambda name: sizes[name])

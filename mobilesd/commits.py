@@ -6,8 +6,9 @@ writes for all that come while it waits.
 """
 
 import threading
-from collections.abc import Callable
-from contextvars import copy_context
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from django.db import OperationalError, connection, transaction
@@ -18,53 +19,54 @@ __all__ = ["commit_together"]
 
 MOST = 32  # in one transaction: nobody should wait long for the others' statements
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Work = Callable[[Sequence[_Item]], Sequence[_Result]]
 
 
-class _Write(Generic[_Result]):
+class _Write(Generic[_Item, _Result]):
     """What one thread wants written, and what became of it."""
 
-    def __init__(self, work: Callable[[], _Result]) -> None:
-        self._work = work
-        self._context = copy_context()  # knows the id of the request
-        self._result: _Result | None = None
+    def __init__(self, work: _Work[_Item, _Result], item: _Item) -> None:
+        self.work = work
+        self.item = item
+        self.outcome: _Result | None = None
         self.error: BaseException | None = None
         self.told = threading.Event()
         self.done = False
 
-    def run(self) -> None:
-        self._result = self._context.copy().run(self._work)
-
     def run_alone(self) -> None:
         try:
             with transaction.atomic():
-                self.run()
+                _run([self])
         except BaseException as error:
             self.error = error
 
     def result(self) -> _Result:
         if self.error is not None:
             raise self.error
-        return self._result  # type: ignore[return-value]  # it ran
+        return self.outcome  # type: ignore[return-value]  # it ran
 
 
 _mutex = threading.Lock()
-_queue: list[_Write[Any]] = []  # its first one writes for all
+_queue: list[_Write[Any, Any]] = []  # its first one writes for all
 
 
-def commit_together(work: Callable[[], _Result]) -> _Result:
-    """Run `work` in a transaction, and return its result after the commit.
+def commit_together(work: _Work[_Item, _Result], item: _Item) -> _Result:
+    """Run `work` for this item in a transaction, and return its result after the commit.
 
-    `work` may run in another thread, together with others' in one transaction, and it may run a
-    second time after all that it did was rolled back: it must do nothing but use the database's
-    default connection, and what it leaves to do after the commit must be `robust`. Raises what
-    `work` raises; its own writes are undone then, not the others'.
+    `work` takes the items of all that come with the same `work` meanwhile, and returns a result
+    for each. It may run in another thread, and a second time after all that it did was rolled
+    back: it must do nothing but use the database's default connection, and what it leaves to do
+    after the commit must be `robust`. It knows of no request, since it may be for several.
+    If it raises anything, it is run again for each item alone: what it raises then, only the
+    thread with that item raises, and its own writes are undone, not the others'.
     Where rows have locks of their own, and inside a transaction, it simply runs.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         with transaction.atomic():
-            return work()
-    write = _Write(work)
+            return work([item])[0]
+    write = _Write(work, item)
     with _mutex:
         _queue.append(write)
         leads = _queue[0] is write
@@ -77,7 +79,7 @@ def commit_together(work: Callable[[], _Result]) -> _Result:
 
 def _lead() -> None:
     """Write for all that wait by the time that it is our turn; then let the next one lead."""
-    writes: list[_Write[Any]] = _queue[:1]
+    writes: list[_Write[Any, Any]] = _queue[:1]
     try:
         with write_turn():
             with _mutex:
@@ -97,12 +99,11 @@ def _lead() -> None:
             write.told.set()
 
 
-def _commit(writes: list[_Write[Any]]) -> None:
+def _commit(writes: list[_Write[Any, Any]]) -> None:
     if len(writes) > 1:
         try:
             with transaction.atomic():
-                for write in writes:
-                    write.run()
+                _run(writes)
         except OperationalError:
             raise  # locked, or the disk is full: each alone would wait as long, for the same
         except Exception:
@@ -111,3 +112,11 @@ def _commit(writes: list[_Write[Any]]) -> None:
             return
     for write in writes:
         write.run_alone()
+
+
+def _run(writes: Sequence[_Write[Any, Any]]) -> None:
+    for work, some in groupby(writes, lambda write: write.work):
+        alike = list(some)
+        outcomes = Context().run(work, [write.item for write in alike])
+        for write, outcome in zip(alike, outcomes, strict=True):
+            write.outcome = outcome

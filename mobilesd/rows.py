@@ -112,27 +112,57 @@ def param(value: Any) -> Any:
 
 # --- Writing ------------------------------------------------------------------------------
 
+# What SQLite takes of these fields as it is. Half of a row are such values, and asking the field
+# takes ten times as long. Of these classes alone: others may make something else of a value.
+_TAKEN_AS_IT_IS: dict[type, type] = {
+    **dict.fromkeys((models.CharField, models.TextField), str),
+    models.BooleanField: bool,
+    **dict.fromkeys(
+        (
+            models.IntegerField,
+            models.BigIntegerField,
+            models.PositiveIntegerField,
+            models.PositiveSmallIntegerField,
+            models.PositiveBigIntegerField,
+        ),
+        int,
+    ),
+}
+
 
 @lru_cache
-def _statement(model: type[models.Model], vendor: str) -> tuple[str, tuple[Any, ...]]:
+def _statement(
+    model: type[models.Model], vendor: str
+) -> tuple[str, tuple[Any, ...], tuple[type | None, ...]]:
+    """Return the statement, its fields, and of which type the value of each needs no change."""
     fields = tuple(f for f in model._meta.concrete_fields if not isinstance(f, models.AutoField))
     quote = connection.ops.quote_name
     columns = ", ".join(quote(str(field.column)) for field in fields)
     marks = ", ".join(["%s"] * len(fields))
-    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})", fields
+    insertion = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})"
+    plain = [_TAKEN_AS_IT_IS.get(type(f)) if vendor == "sqlite" else None for f in fields]
+    return insertion, fields, tuple(plain)
 
 
 def insert(row: models.Model) -> None:
     """Insert a new row; an automatic key is not read back. Raises IntegrityError."""
-    statement, fields = _statement(type(row), connection.vendor)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, _values(row, fields))
+    database = connections[DEFAULT_DB_ALIAS]
+    statement, fields, plain = _statement(type(row), database.vendor)
+    with database.cursor() as cursor:
+        cursor.execute(statement, _values(row, fields, plain, database))
     row._state.adding = False
 
 
-def _values(row: models.Model, fields: Iterable[Any]) -> list[Any]:
-    database = connections[DEFAULT_DB_ALIAS]
-    return [field.get_db_prep_save(field.pre_save(row, True), database) for field in fields]
+def _values(
+    row: models.Model, fields: Sequence[Any], plain: Sequence[type | None], database: Any
+) -> list[Any]:
+    values = []
+    for field, kind in zip(fields, plain, strict=True):
+        value = field.pre_save(row, True)
+        if kind is None or type(value) is not kind:
+            value = field.get_db_prep_save(value, database)
+        values.append(value)
+    return values
 
 
 class Rows:
@@ -144,8 +174,9 @@ class Rows:
 
     def __init__(self, rows: Sequence[models.Model]) -> None:
         self._rows = rows
-        self._statement, self._fields = _statement(type(rows[0]), connection.vendor)
-        self._values = [_values(row, self._fields) for row in rows]
+        database = connections[DEFAULT_DB_ALIAS]
+        self._statement, self._fields, plain = _statement(type(rows[0]), database.vendor)
+        self._values = [_values(row, self._fields, plain, database) for row in rows]
 
     def set(self, name: str, values: Iterable[Any]) -> None:
         """Give all rows their value of one field."""

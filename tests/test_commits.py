@@ -1,7 +1,7 @@
 """Writes of several threads share a transaction, and nothing else."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +25,10 @@ def event(name: str, **more: Any) -> int:
     return threading.get_ident()
 
 
+def each(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [work() for work in works]
+
+
 AT = "2026-01-01T00:00:00Z"
 
 
@@ -40,7 +44,7 @@ def at_once(*works: Callable[[], Any], first: Callable[[], None] = lambda: None)
         request_ids._current.set(f"request {place}")
         try:
             first()
-            found[place] = commit_together(works[place])
+            found[place] = commit_together(each, works[place])
         except Exception as error:
             found[place] = error
         finally:
@@ -110,16 +114,20 @@ def test_the_result_comes_after_the_commit():
         transaction.on_commit(lambda: told.append("committed"))
         return "done"
 
-    assert (commit_together(write), told) == ("done", ["committed"])
+    assert (commit_together(each, write), told) == ("done", ["committed"])
 
 
-def test_each_write_knows_the_request_that_asked_for_it():
-    assert at_once(request_ids.request_id, request_ids.request_id) == ["request 0", "request 1"]
+def test_what_is_written_for_several_is_taken_for_the_act_of_none_of_them():
+    assert at_once(request_ids.request_id, request_ids.request_id) == ["", ""]
+
+
+def test_each_gets_its_own_result_of_what_was_done_for_all():
+    assert at_once(*(lambda n=n: n for n in range(4))) == [0, 1, 2, 3]
 
 
 def test_inside_a_transaction_it_belongs_to_that():
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        commit_together(lambda: event("undone"))
+        commit_together(each, lambda: event("undone"))
         raise ZeroDivisionError
     assert names() == []
 
@@ -139,13 +147,13 @@ def test_who_gets_no_turn_is_told_and_the_next_one_goes_on(monkeypatch):
         thread.start()
         thread.join(10)
     assert "locked" in str(refused[0])
-    commit_together(lambda: event("later"))
+    commit_together(each, lambda: event("later"))
     assert names() == ["later"]
 
 
 def _refusal() -> Exception | None:
     try:
-        commit_together(lambda: event("never"))
+        commit_together(each, lambda: event("never"))
     except Exception as error:
         return error
     finally:

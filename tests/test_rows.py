@@ -9,9 +9,9 @@ from django.utils import timezone
 from apikeys.actors import SYSTEM, Actor
 from apikeys.models import ApiKey
 from dispatch.models import Server
-from jobs.choices import Status
+from jobs.choices import Kind, Status
 from jobs.models import Event, Job
-from mobilesd.rows import Reader, converted, insert, param
+from mobilesd.rows import Reader, Rows, converted, insert, param
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +78,36 @@ def test_an_inserted_row_is_what_saving_would_have_made():
     assert values(saved) == values(job)
     insert(Event(kind="x", payload={"a": None}, at=timezone.now()))
     assert Event.objects.get().payload == {"a": None}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("priority", "7"),  # a number as text
+        ("priority", True),
+        ("held", 1),
+        ("source_info", 12),
+        ("source_info", Kind.UPSCALE),  # a text of another class
+        ("status", Status.FAILED),
+        ("loras", "is made of generation_params"),
+        ("owner_id", None),
+        ("deadline", "2030-01-01T00:00:00Z"),
+        ("batch_id", None),
+    ],
+)
+def test_a_value_of_any_type_is_stored_as_saving_stores_it(field, value):
+    def made() -> Job:
+        now = timezone.now()
+        return Job(app_type="x", created_at=now, updated_at=now, **{field: value})
+
+    made().save(force_insert=True)
+    insert(made())
+    Rows([made()]).insert()
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {field} FROM jobs_job")
+        stored = [value for (value,) in cursor.fetchall()]
+    assert len(stored) == 3
+    assert len({(type(value), value) for value in stored}) == 1
 
 
 def test_who_may_see_a_job_is_the_same_for_one_and_for_many():

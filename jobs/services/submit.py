@@ -1,5 +1,6 @@
 """Putting jobs into the queue."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError
@@ -12,7 +13,7 @@ from jobs.models import Job, hold_queue
 from jobs.params import Normalised, normalise
 from jobs.ports import ports
 from jobs.services import idempotency
-from jobs.services.chains import ties_of
+from jobs.services.chains import Ties, ties_of
 from jobs.services.checks import check_open, check_rest, checked_app_type
 from jobs.services.orders import Order, Submission
 from jobs.usage import QuotaExceeded, check_quota
@@ -47,36 +48,60 @@ def submit(order: Order, actor: Actor) -> Submission:
     taken = inputs.take(normalised.params, actor)
     ties = ties_of(order.depends_on, inputs.bound_jobs(taken.params), actor)
     job = new_job(order, actor, app_type, normalised, taken.params, warnings)
-    # Made before the transaction, as others wait for it.
     job.checksum = of_row(job, JOB)
-    row, texts = Rows([job]), wording.texts_of([job])
-
-    def write() -> None:
-        check_quota(actor, 1)
-        if ties is not None:
-            hold_queue(shared=True)
-        row.insert()
-        if ties is not None:
-            ties.tie([job.pk])
-        if order.idempotency_key:
-            idempotency.remember(order.idempotency_key, body_sha256, actor, job)
-        inputs.attach(job, taken)
-        events.emit_for_job(
-            "job.created", job, events.JobCreated(job=str(job.pk), status=job.status)
-        )
-        wording.INDEX.add(texts)
-        transitions.announce_waiting(job)
-
+    new = _New(actor, job, taken, ties, order.idempotency_key, body_sha256)
     try:
-        commit_together(write)
+        place = commit_together(_write, new)
     except (IntegrityError, QuotaExceeded):
         # The same key a moment earlier, from another thread or process: that one has won. It may
         # have used the quota up as well.
         if order.idempotency_key and (earlier := idempotency.earlier(order, body_sha256, actor)):
             return earlier
         raise
-    place = Job.objects.place_of(job)
     return Submission(job, created=True, queue_position=place, warnings=tuple(warnings))
+
+
+class _New:
+    """A job to be written, in the database's own words: others wait for the transaction."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        job: Job,
+        taken: inputs.TakenInputs,
+        ties: Ties | None,
+        key: str,
+        body_sha256: str,
+    ) -> None:
+        self.job = job
+        self.texts = wording.texts_of([job])
+        self.arrival = events.Arrival(job)
+        self._row = Rows([job])
+        self._actor, self._taken, self._ties = actor, taken, ties
+        self._key, self._body_sha256 = key, body_sha256
+
+    def insert(self) -> None:
+        """Insert the job and what belongs to it alone."""
+        check_quota(self._actor, 1)
+        if self._ties is not None:
+            hold_queue(shared=True)
+        self._row.insert()
+        if self._ties is not None:
+            self._ties.tie([self.job.pk])
+        if self._key:
+            idempotency.remember(self._key, self._body_sha256, self._actor, self.job)
+        inputs.attach(self.job, self._taken)
+
+
+def _write(every: Sequence[_New]) -> list[int]:
+    """Write new jobs in one transaction; return their places in the queue."""
+    for new in every:  # each counts for the quota of the next one
+        new.insert()
+    events.emit_arrivals([new.arrival for new in every])
+    wording.INDEX.add([text for new in every for text in new.texts])
+    jobs = [new.job for new in every]
+    transitions.announce_all(jobs)
+    return Job.objects.places_of_new(jobs)
 
 
 def new_job(

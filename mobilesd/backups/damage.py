@@ -54,6 +54,8 @@ class _Watcher(DatabaseErrorWrapper):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is None:
+            return  # each statement comes by here, and nearly all go well
         if isinstance(error, UnicodeDecodeError) or any(word in str(error) for word in _WORDS):
             _met(str(error))
         super().__exit__(kind, error, traceback)

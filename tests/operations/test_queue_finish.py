@@ -134,6 +134,15 @@ def test_jobs_behind_those_that_are_played_take_as_long_as_these(boss, server, m
     assert not_counted(boss) == 0
 
 
+def test_while_no_server_has_ever_run_anything_each_job_is_named(boss, monkeypatch):
+    monkeypatch.setattr(forecast, "SHOWN", 2)
+    factories.server()
+    running(None)
+    for _ in range(3):
+        factories.job()
+    assert (seconds(boss), not_counted(boss)) == (None, 4)
+
+
 @pytest.mark.parametrize(
     "doubt",
     [
