@@ -80,7 +80,7 @@ class Claimer:
         return chosen
 
     def start(
-        self, candidate: Candidate, address: tuple[str, str, str], behind: Run | None
+        self, candidate: Candidate, address: tuple[str, ...], behind: Run | None
     ) -> Run | None:
         """Claim the job and send it; None if it is not ours after all, or could not be sent.
 
@@ -123,6 +123,25 @@ class Claimer:
             return None
         run.send(dispatcher, request, self._finished)
         return run
+
+    def resume(self, run: Run, backend: Dispatcher) -> bool:
+        """Wait for the answer of an attempt that was sent before, if the backend keeps it.
+
+        False leaves it an orphan: nobody could read its answer.
+        """
+        if run.is_unwanted or not backend.can_resume(run.job.kind):
+            return False
+        server = Server.objects.get(pk=self._lease.server_id)
+        dispatcher = dispatcher_for(server)
+        try:
+            request, _ = self._prepare(server, run.job, dispatcher)
+        except BackendError as error:
+            log.warning("attempt %s can't be resumed: %s", run.token, error.message)
+            run.unreadable = True
+            return False
+        run.checkpoint, run.uses_model = request.checkpoint, request.uses_model
+        run.resume(dispatcher, request, self._finished)
+        return True
 
     def _prepare(
         self, server: Server, job: Job, dispatcher: Dispatcher

@@ -9,7 +9,14 @@ from django.db import Error, InterfaceError, OperationalError, connection
 
 from dispatch import standing, wake, yielding
 from dispatch.candidates import candidates_for
-from dispatch.dispatchers.base import Answer, BackendError, Dispatcher, LostAnswer, NeverReached
+from dispatch.dispatchers.base import (
+    Answer,
+    BackendError,
+    Dispatcher,
+    LostAnswer,
+    NeverReached,
+    Presence,
+)
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.health import refresh
 from dispatch.lanes.claims import Claimer
@@ -99,6 +106,9 @@ class Lane:
         followed = {run.token for run in self._runs}
         self._runs += adopt_all(self._lease, self._server.alias, self._settler, followed=followed)
         self._greet()
+        for run in self._runs:
+            if run.orphan:
+                self._claimer.resume(run, self._backend)
         self._recovered = True
 
     def _release_if_ours(self) -> None:
@@ -115,6 +125,7 @@ class Lane:
         if probe.health == Health.HEALTHY:
             self._leftovers = self._backend.leftovers()
         with self._lease.fenced():
+            standing.note_companion(self._lease.server_id, probe)
             aside = Server.objects.filter(pk=self._lease.server_id, health=Health.ASIDE).exists()
             if not aside:
                 standing.set_health(self._lease.server_id, probe.health, probe.text)
@@ -206,6 +217,8 @@ class Lane:
 
     def _follow(self, glance: Glance) -> None:
         now = time.monotonic()
+        for run in self._runs:
+            run.cancel_if_unwanted(self._backend, self._pace)
         orphans = [run for run in self._runs if run.orphan]
         if orphans and now - self._orphans_at >= self._pace.look:
             self._orphans_at = now
@@ -252,6 +265,7 @@ class Lane:
         """Interrupt a cancelled run, if it is surely the one that would be hit (rule 15)."""
         if (
             run.interrupted_by_us
+            or self._backend.can_resume(run.job.kind)  # it cancels by token, or will in a moment
             or glance.interrupt != Interrupt.CAREFUL
             or not self._asks_by_token(run)
             or len(self._runs) != 1
@@ -266,6 +280,8 @@ class Lane:
     @about_run
     def _look_for(self, run: Run) -> None:
         presence = self._backend.presence(run.token, task_ids=self._asks_by_token(run))
+        if presence is Presence.RESUMABLE and self._claimer.resume(run, self._backend):
+            return
         if run.is_gone(presence, self._pace):
             self._settler.gone(run)
             self._drop(run)
@@ -306,8 +322,8 @@ class Lane:
         with self._lease.fenced():
             version = str(answer.generation_info.get("version") or "")
             standing.note_success(self._lease.server_id, answer.checkpoint, version)
-            if run.active_since is None:
-                return
+            if run.active_since is None or run.adopted:
+                return  # it may have ended long before somebody asked for it
             Attempt.objects.filter(token=run.token).update(**run.phases())
             if not run.uses_model:
                 return
@@ -328,6 +344,7 @@ class Lane:
 
     def _drop(self, run: Run) -> None:
         self._runs.remove(run)
+        self._backend.forget(run.token)
         self._reporter.finished(run)
         self._idle_since = time.monotonic()
         following = next((r for r in self._runs if not r.orphan), None)

@@ -142,15 +142,20 @@ class Jobs:
         return self._unwritten.get(token) or self._disk.answer(token)
 
     def cancel(self, token: str) -> Record | None:
-        """End an attempt: it never begins, or stops at its next step. None if it is not here."""
+        """End an attempt: it never begins, or stops at its next step; an answer is dropped.
+
+        None if it is not here.
+        """
         with self._changed:
             record = self._records.get(token)
             if record is None or record.state == "closed":
                 return None
-            if record.state == "queued":
-                return self._end(replace(record, state="cancelled"))
             if record.state == "running":
                 record = self._records[token] = replace(record, cancelling=True)
+                self._changed.notify_all()
+                return record
+            if record.state in ("queued", "done", "failed"):
+                return self._end(replace(record, state="cancelled", bytes=0))
             return record
 
     def close(self, token: str) -> None:
