@@ -244,6 +244,8 @@ class Dispatcher(ABC):
 
     app_type: ClassVar[str]
     label: ClassVar[str]
+    # What our companion at such a backend gives and where its token is shown; "": there is none.
+    companion_hint: ClassVar[str] = ""
 
     def __init__(self, address: Address) -> None:
         self.address = address

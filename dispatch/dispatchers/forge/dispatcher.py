@@ -53,6 +53,11 @@ class ForgeDispatcher(Dispatcher):
 
     app_type: ClassVar[str] = "forge"
     label: ClassVar[str] = "Forge"
+    companion_hint: ClassVar[str] = (
+        "With MobileSD's extension installed in this Forge, a cancel stops exactly its own picture,"
+        " and no picture is lost when MobileSD is restarted. The token is shown in Forge, on the"
+        " page MobileSD. It is kept encrypted and never shown again."
+    )
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
