@@ -86,6 +86,9 @@ class _Engine:
         self._runs: dict[str, _Run] = {}
         engine.step_hooks.append(self._on_step)
 
+    def attach(self, app: Any) -> None:
+        """There is only this one."""
+
     def facts(self) -> Any:
         return self._types.Facts("fake Forge", "f2.0.1")
 

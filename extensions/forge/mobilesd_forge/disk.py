@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Busy", "FileLock", "TEMPORARY", "move", "sync_folder", "write_whole"]
+__all__ = ["TEMPORARY", "Busy", "FileLock", "move", "sync_folder", "write_whole"]
 
 TEMPORARY = ".new-"
 
@@ -96,7 +97,7 @@ class _Opened:
         os.close(self._handle)
 
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
     import time
 

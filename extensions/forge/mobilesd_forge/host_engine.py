@@ -21,7 +21,7 @@ from typing import Any
 
 from mobilesd_forge.companion.engine import KINDS, Facts, Look, Outcome
 
-__all__ = ["ForgeEngine", "engine_for"]
+__all__ = ["ForgeEngine"]
 
 log = logging.getLogger(__name__)
 
@@ -61,19 +61,23 @@ class ForgeEngine:
     where a fork does that in another one, the id of the current task tells.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any = None) -> None:
         self._app: Any = None
         self._shared = _module("modules.shared")
         self._progress = _module("modules.progress")
         self._runs: dict[str, _Run] = {}
         self._hooked = False
-        self._watch_state()
-        self.attach(app)
+        self._watches = False
+        if app is not None:
+            self.attach(app)
 
     def attach(self, app: Any) -> None:
-        """Go on with a new app: "Reload UI" makes one, and forgets all callbacks."""
+        """Work with an app's routes. "Reload UI" makes a new one, and forgets all callbacks."""
         self._app = app
         self._hooked = self._hook_steps()
+        if not self._watches:
+            self._watches = True
+            self._watch_state()
 
     # --- the engine -------------------------------------------------------------------------
 
@@ -236,18 +240,6 @@ class ForgeEngine:
         except Exception as error:  # the model may be moved at this moment
             log.debug("no preview: %s", error)
         return run.preview
-
-
-_engines: list[ForgeEngine] = []
-
-
-def engine_for(app: Any) -> ForgeEngine:
-    """Return the one engine of this process, attached to this app."""
-    if _engines:
-        _engines[0].attach(app)
-    else:
-        _engines.append(ForgeEngine(app))
-    return _engines[0]
 
 
 @lru_cache

@@ -33,12 +33,18 @@ class Companion:
     routes: Routes
     jobs: Jobs
     token: CompanionToken
+    engine: Engine
     _lock: ExitStack
 
     def stop(self) -> None:
-        """Begin and write nothing more, and leave the folder to another program."""
+        """Begin and write nothing more, and leave the folder to another program.
+
+        What runs is lost then: not for "Reload UI", where `install` goes on with it.
+        """
         self.jobs.stop()
         self._lock.close()
+        for folder in [folder for folder, known in _at_work.items() if known is self]:
+            del _at_work[folder]
 
 
 def install(
@@ -52,11 +58,12 @@ def install(
     try:
         companion = _at_work.get(data_folder) or open_companion(engine, data_folder, limits)
         _at_work[data_folder] = companion
+        companion.engine.attach(app)
         app.mount(PREFIX, asgi_app(companion.routes))
     except Exception as error:
         log.warning("MobileSD's companion can't start: %s", error)
         return None
-    for problem in engine.facts().problems:
+    for problem in companion.engine.facts().problems:
         log.warning("MobileSD's companion: %s", problem)
     return companion
 
@@ -69,7 +76,7 @@ def open_companion(engine: Engine, data_folder: Path, limits: Limits | None = No
     folder, lock = _own_folder(data_folder)
     jobs = Jobs(engine, Records(folder), limits)
     jobs.start()
-    return Companion(Routes(jobs, engine, token), jobs, token, lock)
+    return Companion(Routes(jobs, engine, token), jobs, token, engine, lock)
 
 
 def _own_folder(data_folder: Path) -> tuple[Path, ExitStack]:

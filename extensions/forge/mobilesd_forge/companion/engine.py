@@ -51,6 +51,9 @@ class Look:
 class Engine(Protocol):
     """Makes pictures, one at a time. All methods may be called from several threads."""
 
+    def attach(self, app: Any) -> None:
+        """Work with this app of the program from now on."""
+
     def facts(self) -> Facts:
         """Return what it can do. Never raises."""
 
