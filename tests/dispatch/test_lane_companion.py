@@ -10,6 +10,7 @@ import requests
 from django.db import transaction
 
 from dispatch.fakes.forge import FakeForge
+from dispatch.models import Timing
 from gallery.models import Image
 from jobs import transitions
 from jobs.choices import Kind, Outcome, Status
@@ -378,3 +379,21 @@ def test_what_was_sent_without_it_is_waited_out_although_there_is_one_now(
         assert until_final([job])[0].status == Status.COMPLETED
         first, second = fake.log.runs()
     assert second.arrived_at > first.ended_at
+
+
+def test_a_fetched_picture_keeps_its_first_moments_and_teaches_nothing(
+    cluster: Cluster, folder: Path
+) -> None:
+    """It may have ended long before: a duration until its fetch would spoil the forecasts."""
+    with FakeForge(seconds=0.8, companion=folder) as fake:
+        server = connected(fake)
+        [job] = queue()
+        dead = cluster.start(server)
+        began = eventually(lambda: Attempt.objects.get(job=job).began_at if samples(fake) else None)
+        dead.kill()
+        eventually(lambda: states(folder) == {"done"})
+        cluster.start(server)
+        until_final([job])
+    moved = abs((Attempt.objects.get(job=job).began_at - began).total_seconds())
+    assert moved < 0.2
+    assert not Timing.objects.exists()
