@@ -104,7 +104,7 @@ class Presence(Enum):
 class Address:
     """Where a backend is; password and token never show in a repr or a log.
 
-    `companion_token` is for what we installed there ourselves (Dispatcher.can_resume).
+    `companion_token` is for what we installed there ourselves (CompanionReport).
     """
 
     url: str
@@ -307,24 +307,18 @@ class Dispatcher(ABC):
         Raises BackendError, NeverReached or LostAnswer. Sends at most once (protocol rule 7).
         """
 
-    def can_resume(self, kind: str) -> bool:
-        """Tell whether the backend keeps answers of such jobs for who asks later. Never raises.
-
-        Also true while it can't be asked and may well have them.
-        """
-        return False
-
     def resume(self, request: Request, token: UUID) -> Answer:
-        """Wait for the answer of an attempt that was sent before, by whomever; read it.
+        """Wait for the answer of an attempt that is RESUMABLE, whoever sent it, and read it.
 
         Sends nothing. Raises BackendError, or LostAnswer where the backend does not have it.
         """
         raise LostAnswer("This backend keeps no answers.")
 
-    def cancel(self, token: UUID) -> bool:
+    def cancel(self, token: UUID) -> bool | None:
         """End an attempt by its token, be it running or waiting, and surely no other.
 
-        False: the backend can't do that for this one. Never raises; may be called again.
+        False: the backend can't do that for this one; None: it could not be told. Never raises;
+        may be called again.
         """
         return False
 

@@ -124,12 +124,12 @@ class Claimer:
         run.send(dispatcher, request, self._finished)
         return run
 
-    def resume(self, run: Run, backend: Dispatcher) -> bool:
-        """Wait for the answer of an attempt that was sent before, if the backend keeps it.
+    def resume(self, run: Run) -> bool:
+        """Wait for the answer of an attempt that was sent before; the backend keeps it.
 
-        False leaves it an orphan: nobody could read its answer.
+        False leaves it an orphan: nobody could read its answer, or wants it.
         """
-        if run.is_unwanted or not backend.can_resume(run.job.kind):
+        if run.is_unwanted:
             return False
         server = Server.objects.get(pk=self._lease.server_id)
         dispatcher = dispatcher_for(server)
@@ -140,6 +140,7 @@ class Claimer:
             run.unreadable = True
             return False
         run.checkpoint, run.uses_model = request.checkpoint, request.uses_model
+        run.expected_seconds = run.attempt.expected_seconds
         run.resume(dispatcher, request, self._finished)
         return True
 

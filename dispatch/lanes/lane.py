@@ -106,9 +106,6 @@ class Lane:
         followed = {run.token for run in self._runs}
         self._runs += adopt_all(self._lease, self._server.alias, self._settler, followed=followed)
         self._greet()
-        for run in self._runs:
-            if run.orphan:
-                self._claimer.resume(run, self._backend)
         self._recovered = True
 
     def _release_if_ours(self) -> None:
@@ -265,7 +262,7 @@ class Lane:
         """Interrupt a cancelled run, if it is surely the one that would be hit (rule 15)."""
         if (
             run.interrupted_by_us
-            or self._backend.can_resume(run.job.kind)  # it cancels by token, or will in a moment
+            or run.cancelled_there is not False  # exactly, or it will be in a moment
             or glance.interrupt != Interrupt.CAREFUL
             or not self._asks_by_token(run)
             or len(self._runs) != 1
@@ -280,7 +277,7 @@ class Lane:
     @about_run
     def _look_for(self, run: Run) -> None:
         presence = self._backend.presence(run.token, task_ids=self._asks_by_token(run))
-        if presence is Presence.RESUMABLE and self._claimer.resume(run, self._backend):
+        if presence is Presence.RESUMABLE and self._claimer.resume(run):
             return
         if run.is_gone(presence, self._pace):
             self._settler.gone(run)

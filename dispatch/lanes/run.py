@@ -52,7 +52,7 @@ class Run:
         self.tainted = False
         self.slept = False  # this machine stood still while it was under way
         self.interrupted_by_us = False
-        self.cancelled_there = False  # by its token
+        self.cancelled_there: bool | None = None  # by its token; False: it can't be
         self._cancel_at = 0.0
         self.unreadable = False  # its request could not be built again, to compare its answer with
         self.handed_over = False  # and its turn has not come, as far as anybody knows

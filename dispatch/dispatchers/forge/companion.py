@@ -59,11 +59,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class _Hello:
-    """`usable` None: it could not be asked."""
+    """`kinds`: what it takes, if it can be used. `sure` is false where it could not be asked."""
 
-    usable: bool | None
     report: CompanionReport | None
     kinds: frozenset[str] = frozenset()
+    sure: bool = True
 
 
 class Companion:
@@ -87,23 +87,21 @@ class Companion:
 
     def takes(self, kind: str) -> bool:
         """Tell whether it answers and takes such jobs."""
-        hello = self._present()
-        return hello.usable is True and kind in hello.kinds
-
-    def may_have(self, kind: str) -> bool:
-        """Tell whether it takes such jobs, or could not be asked just now."""
-        hello = self._present()
-        return hello.usable is None or (hello.usable and kind in hello.kinds)
-
-    def _present(self) -> _Hello:
         if not self._has_token:
-            return _Hello(False, None)
-        if self._hello is None or time.monotonic() - self._hello_at > _HELLO_SECONDS:
+            return False
+        if (hello := self._fresh_hello()) is None:
             self.report()
-        assert self._hello is not None
-        if self._hello.usable is None:
-            self._hello_at = 0.0  # asked again the next time
-        return self._hello
+            hello = self._hello
+        return hello is not None and kind in hello.kinds
+
+    def _fresh_hello(self) -> _Hello | None:
+        fresh = time.monotonic() - self._hello_at <= _HELLO_SECONDS
+        return self._hello if fresh and self._hello is not None and self._hello.sure else None
+
+    def _is_absent(self) -> bool:
+        """Tell whether it need not be asked, since it was of no use a moment ago."""
+        hello = self._fresh_hello()
+        return not self._has_token or (hello is not None and not hello.kinds)
 
     def _ask_hello(self, timeout: float) -> _Hello:
         try:
@@ -112,29 +110,24 @@ class Companion:
             return self._wrong_hello(wrong)
         except Trouble as trouble:
             told = CompanionReport(False, f"The companion can't be asked. {trouble}")
-            return _Hello(None, told if self._has_token else None)
+            return _Hello(told if self._has_token else None, sure=False)
         if not isinstance(found, dict) or found.get("companion") != "mobilesd":
             return self._wrong_hello(WrongAnswer(200))
         if "protocol" not in found:
-            return _Hello(
-                False,
-                CompanionReport(
-                    False,
-                    "The companion is there. Enter its token, so that MobileSD can use it.",
-                ),
-            )
+            words = "The companion is there. Enter its token, so that MobileSD can use it."
+            return _Hello(CompanionReport(False, words))
         return _read_hello(found)
 
     def _wrong_hello(self, wrong: WrongAnswer) -> _Hello:
         if not self._has_token:
-            return _Hello(False, None)
+            return _Hello(None)
         if wrong.status in (401, 403):
             words = "The companion refuses the token. Copy it again from the server's settings."
         elif wrong.status == 429:
             words = "The companion refuses wrong tokens for a minute now. Copy the token again."
         else:
             words = "A token is set, but no companion answers there. Install MobileSD's extension."
-        return _Hello(False, CompanionReport(False, words))
+        return _Hello(CompanionReport(False, words))
 
     # --- jobs -------------------------------------------------------------------------------
 
@@ -239,12 +232,6 @@ class Companion:
         """Return what it says of an attempt, None if it does not have it; raises Trouble."""
         return None if self._is_absent() else self._ask_state(token, "?preview=1" * preview)
 
-    def _is_absent(self) -> bool:
-        """Tell whether it need not be asked, since it was not there a moment ago."""
-        fresh = time.monotonic() - self._hello_at <= _HELLO_SECONDS
-        known = self._hello if fresh else None
-        return not self._has_token or (known is not None and known.usable is False)
-
     def _ask_state(self, token: UUID, query: str = "") -> dict[str, Any] | None:
         return _known(self._client.get(f"{PREFIX}/jobs/{token}{query}", _POLL_SECONDS))
 
@@ -273,15 +260,17 @@ class Companion:
             self._refused_since = now
         return Presence.UNKNOWN if now - self._refused_since < STARTING_SECONDS else None
 
-    def cancel(self, token: UUID) -> bool:
-        """Cancel an attempt; False if it does not have it, or could not be told."""
+    def cancel(self, token: UUID) -> bool | None:
+        """Cancel an attempt; False if it does not have it, None if it could not be told."""
         if self._is_absent():
             return False
         try:
             told = _known(self._client.post(f"{PREFIX}/jobs/{token}/cancel", timeout=_POLL_SECONDS))
+        except WrongAnswer as wrong:
+            return False if wrong.status in (401, 403, 404, 429) else None
         except Trouble as trouble:
             log.info("cancel: %s", trouble)
-            return False
+            return None
         return told is not None
 
     def forget(self, token: UUID) -> None:
@@ -310,7 +299,7 @@ def _read_hello(found: Mapping[str, Any]) -> _Hello:
     version = text(found.get("version") or "", 50)
     if found.get("protocol") != _PROTOCOL:
         words = f"The companion {version} and this MobileSD do not fit. Update the older one."
-        return _Hello(False, CompanionReport(False, words, version))
+        return _Hello(CompanionReport(False, words, version))
     engine = found.get("engine")
     engine = engine if isinstance(engine, dict) else {}
     named = engine.get("kinds")
@@ -318,10 +307,10 @@ def _read_hello(found: Mapping[str, Any]) -> _Hello:
     problems = engine.get("problems")
     problem = text(problems[0], 200) if isinstance(problems, list) and problems else ""
     if not kinds:
-        return _Hello(False, CompanionReport(False, problem or "It can run nothing.", version))
+        return _Hello(CompanionReport(False, problem or "It can run nothing.", version))
     exact = "cancels exactly, " if engine.get("cancels_running") else ""
     words = f"Companion {version}: {exact}results survive a restart."
-    return _Hello(True, CompanionReport(True, f"{words} {problem}".strip(), version), kinds)
+    return _Hello(CompanionReport(True, f"{words} {problem}".strip(), version), kinds)
 
 
 def _known(told: Any) -> dict[str, Any] | None:

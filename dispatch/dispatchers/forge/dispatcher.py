@@ -39,8 +39,6 @@ _PROGRESS = "/sdapi/v1/progress?skip_current_image=true"
 _POLL_SECONDS = 3.0
 _HEAL_SECONDS = 300.0
 _ENDLESS = 1e12
-# Our kinds -> the last part of Forge's routes, where they differ.
-_KINDS: Mapping[str, str] = {upscale.KIND.value: upscale.PATH.rpartition("/")[2]}
 # What a live preview may be: PNG, JPEG or WebP (Forge's option live_previews_image_format).
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 # Room for the parts of an answer that are no pictures, and for pictures that do not compress.
@@ -165,13 +163,10 @@ class ForgeDispatcher(Dispatcher):
     def _read_kept(self, kept: companions.Kept, request: Request) -> Answer:
         return replace(self._read(kept.status, kept.raw, request), interrupted=kept.interrupted)
 
-    def can_resume(self, kind: str) -> bool:
-        return self._companion.may_have(_KINDS.get(kind, kind))
-
     def resume(self, request: Request, token: UUID) -> Answer:
         return self._read_kept(self._companion.collect(token, _room(request)), request)
 
-    def cancel(self, token: UUID) -> bool:
+    def cancel(self, token: UUID) -> bool | None:
         return self._companion.cancel(token)
 
     def forget(self, token: UUID) -> None:
