@@ -9,6 +9,7 @@ import pytest
 import requests
 from django.db import transaction
 
+from dispatch.dispatchers.forge import ForgeDispatcher
 from dispatch.fakes.forge import FakeForge
 from dispatch.models import Timing
 from gallery.models import Image
@@ -397,3 +398,21 @@ def test_a_fetched_picture_keeps_its_first_moments_and_teaches_nothing(
     moved = abs((Attempt.objects.get(job=job).began_at - began).total_seconds())
     assert moved < 0.2
     assert not Timing.objects.exists()
+
+
+def test_a_cancel_that_gets_lost_is_sent_again_and_nothing_else_is_tried(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupting whatever runs could hit another one by now."""
+    interrupts = []
+    monkeypatch.setattr(ForgeDispatcher, "interrupt", lambda self: interrupts.append(self))
+    with FakeForge(seconds=4, companion=folder) as fake:
+        server = connected(fake)
+        [job] = queue(params={"steps": 40})
+        with lane(server, linger=0.05):
+            eventually(lambda: samples(fake))
+            fake.faults.add("drop_before", path="/mobilesd/v1/jobs/*/cancel", times=3)
+            cancel(job)
+            eventually(no_attempt_left, 3)
+        assert fake.log.runs()[0].interrupted
+    assert interrupts == []
