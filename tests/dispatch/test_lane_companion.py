@@ -3,6 +3,7 @@
 import base64
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 def states(folder: Path) -> set[str]:
     """Return the states of all attempts that lie on the companion's disk."""
-    files = (folder / "companion").glob("*.job")
+    files = folder.glob("companion-*/*.job")
     heads = [file.read_text(errors="replace").partition("\n")[0] for file in files]
     return {requests.models.complexjson.loads(head)["state"] for head in heads}
 
@@ -93,7 +94,7 @@ def test_nor_does_it_with_another_one_handed_over(cluster: Cluster, folder: Path
         jobs = queue(2)
         dead = cluster.start(server, prefetch_lead=60)
         eventually(lambda: Attempt.objects.filter(submitted_at__isnull=False).count() == 2)
-        eventually(lambda: len(list((folder / "companion").glob("*.job"))) == 2)
+        eventually(lambda: len(list(folder.glob("companion-*/*.job"))) == 2)
         dead.kill()
         cluster.start(server)
         assert {job.status for job in until_final(jobs)} == {Status.COMPLETED}
@@ -269,7 +270,7 @@ def test_one_that_was_handed_over_is_taken_back_and_never_begins(folder: Path) -
         running, handed_over = queue(2)
         with lane(server, linger=0.05, prefetch_lead=60):
             eventually(lambda: Attempt.objects.filter(submitted_at__isnull=False).count() == 2)
-            eventually(lambda: len(list((folder / "companion").glob("*.job"))) == 2)
+            eventually(lambda: len(list(folder.glob("companion-*/*.job"))) == 2)
             cancel(handed_over)
             eventually(lambda: not handed_over.attempts.filter(cleared_at__isnull=True), 0.9)
             assert running.attempts.get().ended_at is None, "the good one goes on"
@@ -382,22 +383,35 @@ def test_what_was_sent_without_it_is_waited_out_although_there_is_one_now(
     assert second.arrived_at > first.ended_at
 
 
-def test_a_fetched_picture_keeps_its_first_moments_and_teaches_nothing(
-    cluster: Cluster, folder: Path
-) -> None:
+def test_a_fetched_picture_teaches_no_durations(cluster: Cluster, folder: Path) -> None:
     """It may have ended long before: a duration until its fetch would spoil the forecasts."""
     with FakeForge(seconds=0.8, companion=folder) as fake:
         server = connected(fake)
         [job] = queue()
         dead = cluster.start(server)
-        began = eventually(lambda: Attempt.objects.get(job=job).began_at if samples(fake) else None)
+        eventually(lambda: Attempt.objects.get().first_step_at if samples(fake) else None)
         dead.kill()
         eventually(lambda: states(folder) == {"done"})
-        cluster.start(server)
+        following = cluster.start(server)
         until_final([job])
-    moved = abs((Attempt.objects.get(job=job).began_at - began).total_seconds())
-    assert moved < 0.2
+        following.join()
     assert not Timing.objects.exists()
+
+
+def test_when_a_picture_began_stays_what_the_former_lane_saw(
+    cluster: Cluster, folder: Path
+) -> None:
+    with FakeForge(seconds=3, companion=folder) as fake:
+        server = connected(fake)
+        [job] = queue(params={"steps": 30})
+        dead = cluster.start(server)
+        began = eventually(lambda: Attempt.objects.filter(began_at__isnull=False).first()).began_at
+        time.sleep(1)
+        dead.kill()
+        following = cluster.start(server)
+        until_final([job])
+        following.join()
+    assert abs((Attempt.objects.get().began_at - began).total_seconds()) < 0.5
 
 
 def test_a_cancel_that_gets_lost_is_sent_again_and_nothing_else_is_tried(

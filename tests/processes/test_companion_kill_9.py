@@ -42,7 +42,8 @@ class FakeServer:
 
     @property
     def token(self) -> str:
-        return (self.folder / "companion_token").read_text()
+        [file] = self.folder.glob("companion_token-*")
+        return file.read_text()
 
     def runs(self) -> list[dict]:
         return requests.get(f"{self.url}/_fake/log", timeout=5).json()

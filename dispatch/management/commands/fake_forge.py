@@ -60,7 +60,7 @@ class Command(BaseCommand):
             type=Path,
             metavar="FOLDER",
             help="with the engine companion, which keeps its data there (the token is"
-            " in companion_token)",
+            " in companion_token-…)",
         )
         parser.add_argument("--api-auth", type=_user, metavar="USER:PASSWORD")
 

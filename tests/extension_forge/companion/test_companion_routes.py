@@ -108,23 +108,28 @@ def test_wrong_tokens_are_forgotten_after_a_while():
 
 
 def test_the_token_is_made_once_and_readable_by_its_owner_only(tmp_path):
-    token = CompanionToken(tmp_path / "data")
+    token = CompanionToken(tmp_path / "extension")
     first = token.value()
     assert len(first) >= 40
-    assert CompanionToken(tmp_path / "data").value() == first
-    assert (tmp_path / "data" / "companion_token").stat().st_mode & 0o077 == 0
+    assert CompanionToken(tmp_path / "extension").value() == first
+    [file] = (tmp_path / "extension").iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+    assert len(file.name) > 40, "a name that can be guessed could be fetched by Gradio's /file="
     assert token.matches(first)
     assert not token.matches("")
     assert not token.matches(first + "x")
     assert token.renew() != first
     assert not token.matches(first)
+    assert len(list((tmp_path / "extension").iterdir())) == 1
 
 
 def test_a_token_that_somebody_chose_must_not_be_short(tmp_path):
-    token = CompanionToken(tmp_path)
-    (tmp_path / "companion_token").write_text("0123456789012345678901\n")
+    token = CompanionToken(tmp_path / "extension")
+    token.value()
+    [file] = (tmp_path / "extension").iterdir()
+    file.write_text("0123456789012345678901\n")
     assert token.value() == "0123456789012345678901"
-    (tmp_path / "companion_token").write_text("secret")
+    file.write_text("secret")
     assert token.value() != "secret"
 
 

@@ -5,6 +5,7 @@ a cancel hits it and nothing else.
 """
 
 import logging
+import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,6 @@ __all__ = ["Companion", "install", "open_companion"]
 
 log = logging.getLogger(__name__)
 
-_MOST_PROGRAMS = 16
 _at_work: dict[Path, "Companion"] = {}
 
 
@@ -82,10 +82,11 @@ def open_companion(engine: Engine, data_folder: Path, limits: Limits | None = No
 def _own_folder(data_folder: Path) -> tuple[Path, ExitStack]:
     """Return a folder that no other living program works on: several may share an extension.
 
-    What one of them runs must not be taken by another for what a crash left.
+    What one of them runs must not be taken by another for what a crash left. The names can't be
+    guessed, for the same reason as the token's (token.py).
     """
-    for number in range(1, _MOST_PROGRAMS + 1):
-        folder = data_folder / ("companion" if number == 1 else f"companion-{number}")
+    known = sorted(data_folder.glob("companion-*"))
+    for folder in [*known, data_folder / f"companion-{secrets.token_hex(16)}"]:
         folder.mkdir(exist_ok=True)
         lock = ExitStack()
         try:
@@ -93,4 +94,4 @@ def _own_folder(data_folder: Path) -> tuple[Path, ExitStack]:
         except Busy:
             continue
         return folder, lock
-    raise OSError(f"{_MOST_PROGRAMS} programs work on {data_folder.name} already.")
+    raise OSError("the new folder is taken")

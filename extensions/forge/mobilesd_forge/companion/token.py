@@ -1,4 +1,8 @@
-"""The companion's own token: --api-auth does not guard the routes of extensions."""
+"""The companion's own token: --api-auth does not guard the routes of extensions.
+
+Gradio's /file= gives out any file below Forge's folder whose name one knows, and lists none. So
+the file's name is a random one.
+"""
 
 import contextlib
 import hmac
@@ -14,6 +18,7 @@ from mobilesd_forge.disk import write_whole
 
 __all__ = ["CompanionToken", "WrongTokens"]
 
+_NAME = "companion_token-"
 # Also one that somebody chose themselves, in the file; shorter ones could be guessed.
 _FORM = re.compile(r"[!-~]{20,200}")
 
@@ -25,21 +30,33 @@ class CompanionToken:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "companion_token"
+        self._folder = folder
 
     def value(self) -> str:
         """Return the token; it is made when it is asked for first. Raises OSError."""
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            found = self._file.read_text(encoding="ascii").strip()
-            if _FORM.fullmatch(found):
-                return found
+        for file in self._files():
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found = file.read_text(encoding="ascii").strip()
+                if _FORM.fullmatch(found):
+                    return found
         return self.renew()
 
     def renew(self) -> str:
         """Make a new token; the one before is refused from now on. Raises OSError."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._file, secrets.token_urlsafe(32).encode())
-        return self._file.read_text(encoding="ascii").strip()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        before, token = self._files(), secrets.token_urlsafe(32)
+        write_whole(self._folder / f"{_NAME}{secrets.token_hex(16)}", token.encode())
+        for file in before:
+            file.unlink(missing_ok=True)
+        return token
+
+    def _files(self) -> list[Path]:
+        """Return the newest first: a crash, or a second program, may have left another."""
+        found = []
+        for file in self._folder.glob(f"{_NAME}*"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((file.stat().st_mtime_ns, file))
+        return [file for _, file in sorted(found, reverse=True)]
 
     def matches(self, given: str) -> bool:
         """Tell whether this is the token, in a time that tells nothing of how wrong it is."""
