@@ -40,6 +40,8 @@ _BREATH_SECONDS = 0.25
 _SMALL = 1024 * 1024
 # A lost connection only waits and asks again; after so long the lane looks for the attempt.
 UNREACHABLE_SECONDS = 30.0
+# It answers within _WAIT_SECONDS; each request may be sent again.
+SILENCE_SECONDS = 60.0
 # A Forge that is started again refuses connections for so long, while it loads.
 STARTING_SECONDS = 120.0
 
@@ -73,7 +75,7 @@ class Companion:
         self._has_token = bool(address.companion_token)
         headers = {_HEADER: address.companion_token} if self._has_token else {}
         self._client = Client(address, headers)
-        self._post = Post(address, headers)
+        self._post = Post(address, headers, SILENCE_SECONDS)
         self._hello: _Hello | None = None
         self._hello_at = 0.0
         self._refused_since: float | None = None

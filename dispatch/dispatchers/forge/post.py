@@ -47,11 +47,18 @@ class RawAnswer:
 class Post:
     """Sends requests, one at a time, and waits for the answer without a time limit.
 
-    TCP keep-alive finds a peer whose power was cut; the lane's stall watch finds the rest.
+    TCP keep-alive finds a peer whose power was cut; the lane's stall watch finds the rest. With a
+    `patience`, in seconds, a silence that is longer than that counts as a lost answer.
     """
 
-    def __init__(self, address: Address, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        headers: Mapping[str, str] | None = None,
+        patience: float | None = None,
+    ) -> None:
         self._address = address
+        self._patience = patience
         self._own_headers = headers or {}
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -123,7 +130,7 @@ class Post:
             connection.close()
             raise NeverReached(f"The server can't be reached ({error}).") from error
         sock = connection.sock
-        sock.settimeout(None)
+        sock.settimeout(self._patience)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
             if hasattr(socket, name):

@@ -25,4 +25,7 @@ def older(version: str, minimum: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    numbers = [int(part) for part in version.split(".")]
+    while numbers and not numbers[-1]:  # 1.0 and 1.0.0 are the same
+        numbers.pop()
+    return tuple(numbers)

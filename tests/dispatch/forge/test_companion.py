@@ -1,6 +1,7 @@
 """Whether the companion at a Forge is there and fits, and what its answers mean."""
 
 import logging
+import time
 import uuid
 from pathlib import Path
 
@@ -251,6 +252,15 @@ def test_a_lost_connection_is_given_up_after_a_while_only(scripted, monkeypatch)
     drop = lambda connection, request: None  # noqa: E731
     with pytest.raises(LostAnswer, match="not answered for a while"):
         submitted(scripted, http(202, {}), drop)
+
+
+def test_a_server_that_falls_silent_is_asked_again(scripted, monkeypatch):
+    monkeypatch.setattr(companion, "SILENCE_SECONDS", 0.3)
+    silent = lambda connection, request: time.sleep(2)  # noqa: E731
+    done = http(body={"state": "done", "status": 200})
+    made, server = submitted(scripted, http(202, {}), silent, done, http(body=answered()))
+    assert len(made.pictures) == 1
+    assert len(server.requests) == 5
 
 
 def test_who_stops_waiting_gets_away_at_once(forge):
