@@ -45,12 +45,13 @@ class ServerAdmin(_ReadOnly):
         "health",
         "health_text",
         "loaded_checkpoint",
+        "companion_text",
     )
     list_filter = ("app_type", "enabled", "paused", "health")
     search_fields = ("alias", "url", "description")
     ordering = ("alias",)
     # Also the encrypted password is nobody's business.
-    exclude = ("sealed_password",)
+    exclude = ("sealed_password", "sealed_companion_token")
     actions = ("test_them", "enable_them", "disable_them", "pause_them", "resume_them", "remove")
 
     def has_act_permission(self, request: HttpRequest) -> bool:

@@ -35,6 +35,7 @@ def check(server: Server, *, timeout: float = 5) -> HealthReport:
         latency = (time.perf_counter() - began) * 1000
         with transaction.atomic():
             changed = standing.set_health(server.pk, probe.health, probe.text)
+            standing.note_companion(server.pk, probe)
             if changed and probe.health == Health.HEALTHY:
                 wake.bump(id=server.pk)
         if probe.health == Health.HEALTHY:

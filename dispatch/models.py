@@ -7,6 +7,7 @@ from jobs.models import Job
 from mobilesd.sealed import seal, unseal
 
 __all__ = [
+    "COMPANION_TOKEN",
     "PASSWORD",
     "ExpectedStart",
     "Health",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 PASSWORD = "server-password"  # what servers' passwords are sealed as
+COMPANION_TOKEN = "companion-token"
 
 
 _ADVISORY_LOCK = 0x6D6F6266  # any constant that nobody else takes
@@ -61,6 +63,11 @@ class Server(models.Model):
     description = models.CharField(max_length=500, blank=True, default="")
     username = models.CharField(max_length=200, blank=True, default="")
     sealed_password = models.TextField(blank=True, default="", editable=False)
+    # Our companion there: the token for it, and what it said when it was asked last.
+    sealed_companion_token = models.TextField(blank=True, default="", editable=False)
+    companion_version = models.CharField(max_length=50, blank=True, default="", editable=False)
+    companion_ok = models.BooleanField(default=False, editable=False)
+    companion_text = models.CharField(max_length=300, blank=True, default="", editable=False)
     enabled = models.BooleanField(default=True)
     paused = models.BooleanField(default=False)
     demo = models.BooleanField(default=False, editable=False)
@@ -117,9 +124,19 @@ class Server(models.Model):
         self.sealed_password = seal(value, purpose=PASSWORD) if value else ""
 
     @property
-    def address(self) -> tuple[str, str, str]:
+    def companion_token(self) -> str:
+        """Return the companion's token in clear; never show or log it."""
+        sealed = self.sealed_companion_token
+        return unseal(sealed, purpose=COMPANION_TOKEN) if sealed else ""
+
+    @companion_token.setter
+    def companion_token(self, value: str) -> None:
+        self.sealed_companion_token = seal(value, purpose=COMPANION_TOKEN) if value else ""
+
+    @property
+    def address(self) -> tuple[str, ...]:
         """Return what a change of makes a lane connect anew."""
-        return self.url, self.username, self.sealed_password
+        return self.url, self.username, self.sealed_password, self.sealed_companion_token
 
     @property
     def is_healthy(self) -> bool:

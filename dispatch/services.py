@@ -15,7 +15,16 @@ from apikeys.actors import Actor
 from dispatch import wake
 from dispatch.address import checked_alias, checked_url
 from dispatch.health import HealthReport, check
-from dispatch.models import PASSWORD, Health, Interrupt, Inventory, Server, Timing, hold_servers
+from dispatch.models import (
+    COMPANION_TOKEN,
+    PASSWORD,
+    Health,
+    Interrupt,
+    Inventory,
+    Server,
+    Timing,
+    hold_servers,
+)
 from dispatch.wake_on_lan import checked_mac
 from jobs import events
 from jobs.choices import Status
@@ -39,12 +48,21 @@ __all__ = [
 _MAX_DESCRIPTION = 500
 _MAX_USERNAME = 200
 _MAX_PASSWORD = 500
+_COMPANION_TOKEN = (20, 200)
 _WAKE_SECONDS = (30, 24 * 3600)
 _YIELD_MB = (0, 1024 * 1024)
 _NEVER_YIELDS = -1  # for REST, where a null is a field that is not there
 
+# What our companion said, to another token or at another address.
+_NO_COMPANION: dict[str, Any] = {
+    "companion_ok": False,
+    "companion_version": "",
+    "companion_text": "",
+}
+
 # What is known of a backend, and no longer true of the one at another address.
 _FORGOTTEN: dict[str, Any] = {
+    **_NO_COMPANION,
     "health": Health.UNKNOWN,
     "health_text": "",
     "health_since": None,
@@ -88,6 +106,7 @@ def add_server(
     description: str = "",
     username: str = "",
     password: str = "",
+    companion_token: str = "",
     enabled: bool = True,
 ) -> Server:
     """Add a server and let the running system use it at once.
@@ -102,6 +121,7 @@ def add_server(
         description=_checked_text("description", description, _MAX_DESCRIPTION),
         username=_checked_username(username),
         sealed_password=_sealed(password),
+        sealed_companion_token=_sealed_token(companion_token),
         enabled=enabled,
     )
     try:
@@ -117,10 +137,11 @@ def add_server(
 
 
 def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
-    """Change some fields of a server: url, app_type, description, username, password, enabled,
-    paused, interrupt, wake_mac, wake_seconds, yield_below_mb, hours, time_zone, run_until.
+    """Change some fields of a server: url, app_type, description, username, password,
+    companion_token, enabled, paused, interrupt, wake_mac, wake_seconds, yield_below_mb, hours,
+    time_zone, run_until.
 
-    A password is kept unless `password` is given; "" removes it. Raises NotFound, InvalidInput,
+    A password or token is kept unless it is given; "" removes it. Raises NotFound, InvalidInput,
     or Conflict (another server has the address; the old address still has work of ours).
     """
     values = _checked_changes(changes)
@@ -139,12 +160,14 @@ def edit_server(alias: str, changes: Mapping[str, Any]) -> Server:
             _refuse_if_at_work(server, "change its address or app type")
         if moved or _differs(server, values, "username", "sealed_password"):
             values |= _FORGOTTEN
+        elif "sealed_companion_token" in values:
+            values |= _NO_COMPANION
         if moved:
             Inventory.objects.filter(server=server).delete()
         if values:
             Server.objects.filter(pk=server.pk).update(**values)
         server.refresh_from_db()
-        _use_now(server, ask="checked_at" in values)
+        _use_now(server, ask="companion_ok" in values)
     return server
 
 
@@ -219,6 +242,8 @@ def _checked_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
         values |= {"yields_since": None, "yield_text": ""}
     if "password" in changes:
         values["sealed_password"] = _sealed(changes["password"])
+    if "companion_token" in changes:
+        values["sealed_companion_token"] = _sealed_token(changes["companion_token"])
     return values
 
 
@@ -265,6 +290,19 @@ def _sealed(password: str) -> str:
     if len(password) > _MAX_PASSWORD:
         raise bad_field("auth.password", f"is longer than {_MAX_PASSWORD} characters.")
     return seal(password, purpose=PASSWORD) if password else ""
+
+
+def _sealed_token(token: str) -> str:
+    token, (shortest, longest) = token.strip(), _COMPANION_TOKEN
+    if not token:
+        return ""
+    if not shortest <= len(token) <= longest or not token.isascii() or not token.isprintable():
+        raise bad_field(
+            "companion_token",
+            f"must have {shortest} to {longest} letters, digits and signs.",
+            "Copy it as a whole from where the server shows it.",
+        )
+    return seal(token, purpose=COMPANION_TOKEN)
 
 
 def _exists(name: str, message: str, hint: str = "") -> Conflict:

@@ -6,6 +6,7 @@ from random import uniform
 from django.db.models import Avg, F
 from django.utils import timezone
 
+from dispatch.dispatchers.base import Probe
 from dispatch.models import Health, Server, Timing
 from dispatch.scheduling import DEFAULT_LOAD_SECONDS
 from jobs import events
@@ -16,6 +17,7 @@ __all__ = [
     "expected_seconds",
     "learn_load",
     "learn_run",
+    "note_companion",
     "note_failure",
     "note_success",
     "probe_delay",
@@ -75,6 +77,19 @@ def set_health(server_id: int, health: str, text: str = "") -> bool:
             public=True,
         )
     return changed
+
+
+def note_companion(server_id: int, probe: Probe) -> None:
+    """Store what a look at a healthy server found of our companion there, if that is new."""
+    if probe.health != Health.HEALTHY:
+        return
+    found = probe.companion
+    now = {
+        "companion_ok": bool(found and found.ok),
+        "companion_version": found.version[:50] if found else "",
+        "companion_text": found.text[:300] if found else "",
+    }
+    Server.objects.filter(pk=server_id).exclude(**now).update(**now)
 
 
 def note_success(server_id: int, loaded_checkpoint: str, version: str = "") -> None:

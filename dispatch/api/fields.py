@@ -9,10 +9,13 @@ from mobilesd.errors import bad_field
 
 __all__ = ["read_fields", "unknown_fields"]
 
-_TEXTS = ("alias", "app_type", "description", "interrupt", "wake_mac", *OPENING_FIELDS)
+_TEXTS = (
+    *("alias", "app_type", "description", "interrupt", "wake_mac", "companion_token"),
+    *OPENING_FIELDS,
+)
 _NUMBERS = ("wake_seconds", "yield_below_mb")  # services say which are right
 _SWITCHES = ("enabled", "paused")
-_READ_ONLY = {"healthy"}  # what GET shows and a client may send back
+_READ_ONLY = {"healthy", "companion"}  # what GET shows and a client may send back
 _KNOWN = {*_TEXTS, *_NUMBERS, *_SWITCHES, *_READ_ONLY, "apiUrl", "host", "port", "auth"}
 
 

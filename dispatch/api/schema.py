@@ -56,6 +56,11 @@ _EXAMPLE_V2: dict[str, Any] = {
     "loaded_checkpoint": "sd_xl_base_1.0.safetensors",
     "forecast_error": 0.12,
     "gpu": {"total_mb": 24564, "free_mb": 21870},
+    "companion": {
+        "version": "1.0.0",
+        "ok": True,
+        "text": "Companion 1.0.0: cancels exactly, results survive a restart.",
+    },
     "wake_mac": "a4:bb:6d:12:34:56",
     "wake_seconds": 180,
     "woken_at": None,
@@ -85,6 +90,13 @@ _FIELDS: dict[str, Shape] = {
     "app_type": nullable(text("What kind of server it is.", default=settings.DEFAULT_APP_TYPE)),
     "description": nullable(text("For people.", maxLength=500)),
     "enabled": nullable(flag("Whether it gets jobs.", default=True)),
+    "companion_token": nullable(
+        text(
+            "The token of MobileSD's companion on the server. Kept encrypted, never sent out; kept"
+            " unless one is sent. Empty: it is removed.",
+            maxLength=200,
+        )
+    ),
     "auth": nullable(
         obj(
             {
@@ -127,6 +139,17 @@ COMPONENTS: dict[str, Shape] = {
                 obj(
                     {"total_mb": whole("Its memory.", 0), "free_mb": nullable(whole(low=0))},
                     "The memory of its GPU when it was last asked, if it tells.",
+                )
+            ),
+            "companion": nullable(
+                obj(
+                    {
+                        "version": nullable(text("Its version, if it tells.")),
+                        "ok": flag("Whether it is used."),
+                        "text": text("What it gives, or what is wrong with it."),
+                    },
+                    "MobileSD's own companion on the server; null: none was found, and no token"
+                    " is set.",
                 )
             ),
             "wake_mac": nullable(text("The network card that is woken when a job waits.")),

@@ -58,6 +58,7 @@ def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
             "loaded_checkpoint": server.loaded_checkpoint or None,
             "forecast_error": _rounded(errors.get(server.alias)),
             "gpu": _gpu(server),
+            "companion": _companion(server),
             "wake_mac": server.wake_mac or None,
             "wake_seconds": server.wake_seconds,
             "woken_at": rfc3339(server.woken_at),
@@ -78,6 +79,16 @@ def emit_servers(servers: Sequence[Server]) -> list[dict[str, Any]]:
 
 def _rounded(error: float | None) -> float | None:
     return None if error is None else round(error, 3)
+
+
+def _companion(server: Server) -> dict[str, Any] | None:
+    if not server.companion_text and not server.sealed_companion_token:
+        return None
+    return {
+        "version": server.companion_version or None,
+        "ok": server.companion_ok,
+        "text": server.companion_text or "It has not been asked yet.",
+    }
 
 
 def _gpu(server: Server) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ __all__ = [
     "Address",
     "Answer",
     "BackendError",
+    "CompanionReport",
     "Dispatcher",
     "ErrorClass",
     "LostAnswer",
@@ -91,20 +92,26 @@ class LostAnswer(Exception):
 
 
 class Presence(Enum):
-    """Whether the backend still has an attempt."""
+    """Whether the backend still has an attempt. RESUMABLE: it runs or has ended, and its answer can
+    be had by its token."""
 
     HERE = "here"
+    RESUMABLE = "resumable"
     GONE = "gone"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a backend is; the password never shows in a repr or a log."""
+    """Where a backend is; password and token never show in a repr or a log.
+
+    `companion_token` is for what we installed there ourselves (CompanionReport).
+    """
 
     url: str
     username: str = ""
     password: str = field(default="", repr=False)
+    companion_token: str = field(default="", repr=False)
 
     @property
     def authorization(self) -> dict[str, str]:
@@ -116,12 +123,25 @@ class Address:
 
 
 @dataclass(frozen=True)
+class CompanionReport:
+    """What is known of our companion at a backend; `text` says what is wrong, or what it gives."""
+
+    ok: bool
+    text: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class Probe:
-    """What a look at a backend found; `health` is a value of dispatch.models.Health."""
+    """What a look at a backend found; `health` is a value of dispatch.models.Health.
+
+    `companion` is None where there is none, and no token for one.
+    """
 
     health: str
     text: str = ""
     has_task_ids: bool = True
+    companion: CompanionReport | None = None
 
 
 @dataclass(frozen=True)
@@ -168,13 +188,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Answer:
-    """A read answer; `rejected` says why the pictures are not what was asked for."""
+    """A read answer; `rejected` says why the pictures are not what was asked for.
+
+    `interrupted`: whether somebody else ended the run early; None: the answer does not tell.
+    """
 
     pictures: Sequence[Picture]
     generation_info: Mapping[str, Any]
     warnings: Sequence[str] = ()
     checkpoint: str = ""
     rejected: BackendError | None = None
+    interrupted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +253,8 @@ class Dispatcher(ABC):
 
     app_type: ClassVar[str]
     label: ClassVar[str]
+    # What our companion at such a backend gives and where its token is shown; "": there is none.
+    companion_hint: ClassVar[str] = ""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -318,6 +344,28 @@ class Dispatcher(ABC):
 
         Raises BackendError, NeverReached or LostAnswer. Sends at most once (protocol rule 7).
         """
+
+    def resume(self, request: Request, token: UUID) -> Answer:
+        """Wait for the answer of an attempt that is RESUMABLE, whoever sent it, and read it.
+
+        Sends nothing. Raises BackendError, or LostAnswer where the backend does not have it.
+        """
+        raise LostAnswer("This backend keeps no answers.")
+
+    def cancel(self, token: UUID) -> bool | None:
+        """End an attempt by its token, be it running or waiting, and surely no other.
+
+        False: the backend can't do that for this one; None: it could not be told. Never raises;
+        may be called again.
+        """
+        return False
+
+    def forget(self, token: UUID) -> None:
+        """Tell the backend that nobody will ask for this attempt any more. Never raises.
+
+        What is left of it there may go, and it must not begin if it comes late.
+        """
+        return
 
     @abstractmethod
     def progress(self, token: UUID, *, preview: bool, task_ids: bool) -> Progress | None:

@@ -26,7 +26,7 @@ def dispatcher_class(app_type: str) -> type[Dispatcher]:
 
 def dispatcher_for(server: Server) -> Dispatcher:
     """Return a new dispatcher for this server."""
-    address = Address(server.url, server.username, server.password)
+    address = Address(server.url, server.username, server.password, server.companion_token)
     return dispatcher_class(server.app_type)(address)
 
 

@@ -134,7 +134,7 @@ class Claimer:
         return _LESS_URGENT if _gives_way(first) else GIVES_WAY
 
     def start(
-        self, candidate: Candidate, address: tuple[str, str, str], behind: Run | None
+        self, candidate: Candidate, address: tuple[str, ...], behind: Run | None
     ) -> Run | None:
         """Claim the job and send it; None if it is not ours after all, or could not be sent.
 
@@ -184,6 +184,28 @@ class Claimer:
             return None
         run.send(dispatcher, request, self._finished)
         return run
+
+    def resume(self, run: Run) -> bool:
+        """Wait for the answer of an attempt that was sent before; the backend keeps it.
+
+        False leaves it an orphan: nobody could read its answer, or wants it.
+        """
+        if run.is_unwanted:
+            return False
+        server = Server.objects.get(pk=self._lease.server_id)
+        dispatcher = dispatcher_for(server)
+        sent = run.attempt.images  # the job may have come to another lane class since
+        try:
+            request, _ = self._prepare(server, run.attempt, dispatcher)
+        except BackendError as error:
+            log.warning("attempt %s can't be resumed: %s", run.token, error.message)
+            run.unreadable = True
+            return False
+        run.attempt.images = sent
+        run.checkpoint, run.uses_model = request.checkpoint, request.uses_model
+        run.expected_seconds = run.attempt.expected_seconds
+        run.resume(dispatcher, request, self._finished)
+        return True
 
     def _prepare(
         self, server: Server, attempt: Attempt, dispatcher: Dispatcher

@@ -25,6 +25,7 @@ _FIELDS = (
     "url",
     "username",
     "sealed_password",
+    "sealed_companion_token",
     "poisoned_by",
     "loaded_checkpoint",
     "yield_below_mb",
@@ -45,15 +46,16 @@ class Glance:
     url: str
     username: str
     sealed_password: str
+    sealed_companion_token: str
     poisoned_by: str
     loaded_checkpoint: str
     yield_below_mb: int | None
     yields_since: datetime | None
 
     @property
-    def address(self) -> tuple[str, str, str]:
+    def address(self) -> tuple[str, ...]:
         """Return what a change of makes the lane connect anew."""
-        return self.url, self.username, self.sealed_password
+        return self.url, self.username, self.sealed_password, self.sealed_companion_token
 
 
 class Watcher:

@@ -10,7 +10,14 @@ from django.db import Error, InterfaceError, OperationalError, connection
 
 from dispatch import standing, wake, yielding
 from dispatch.candidates import candidates_for
-from dispatch.dispatchers.base import Answer, BackendError, Dispatcher, LostAnswer, NeverReached
+from dispatch.dispatchers.base import (
+    Answer,
+    BackendError,
+    Dispatcher,
+    LostAnswer,
+    NeverReached,
+    Presence,
+)
 from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.health import refresh
 from dispatch.lanes import store
@@ -118,6 +125,7 @@ class Lane:
         if probe.health == Health.HEALTHY:
             self._leftovers = self._backend.leftovers()
         with self._lease.fenced():
+            standing.note_companion(self._lease.server_id, probe)
             aside = Server.objects.filter(pk=self._lease.server_id, health=Health.ASIDE).exists()
             if not aside:
                 standing.set_health(self._lease.server_id, probe.health, probe.text)
@@ -209,6 +217,8 @@ class Lane:
 
     def _follow(self, glance: Glance) -> None:
         now = time.monotonic()
+        for run in self._runs:
+            run.cancel_if_unwanted(self._backend, self._pace)
         orphans = [run for run in self._runs if run.orphan]
         if orphans and now - self._orphans_at >= self._pace.look:
             self._orphans_at = now
@@ -255,6 +265,7 @@ class Lane:
         """Interrupt a cancelled run, if it is surely the one that would be hit (rule 15)."""
         if (
             run.interrupted_by_us
+            or run.cancelled_there is not False  # exactly, or it will be in a moment
             or glance.interrupt != Interrupt.CAREFUL
             or not self._asks_by_token(run)
             or len(self._runs) != 1
@@ -269,6 +280,8 @@ class Lane:
     @about_run
     def _look_for(self, run: Run) -> None:
         presence = self._backend.presence(run.token, task_ids=self._asks_by_token(run))
+        if presence is Presence.RESUMABLE and self._claimer.resume(run):
+            return
         if run.is_gone(presence, self._pace):
             self._settler.gone(run)
             self._drop(run)
@@ -335,6 +348,7 @@ class Lane:
 
     def _drop(self, run: Run) -> None:
         self._runs.remove(run)
+        self._backend.forget(run.token)
         self._reporter.finished(run)
         self._idle_since = time.monotonic()
         following = next((r for r in self._runs if not r.orphan), None)

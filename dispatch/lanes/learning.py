@@ -14,8 +14,8 @@ def learn(lease: Lease, run: Run, answer: Answer, ended: float) -> None:
     with lease.fenced():
         version = str(answer.generation_info.get("version") or "")
         standing.note_success(lease.server_id, answer.checkpoint, version)
-        if run.active_since is None:
-            return
+        if run.active_since is None or run.adopted:
+            return  # it may have ended long before somebody asked for it
         Attempt.objects.filter(token=run.token).update(**run.phases())
         if not run.uses_model:
             seconds = (ended - run.active_since) / run.units

@@ -52,11 +52,15 @@ class Run:
         self.tainted = False
         self.slept = False  # this machine stood still while it was under way
         self.interrupted_by_us = False
+        self.cancelled_there: bool | None = None  # by its token; False: it can't be
+        self._cancel_at = 0.0
+        self.unreadable = False  # its request could not be built again, to compare its answer with
         self.handed_over = False  # and its turn has not come, as far as anybody knows
         self.result: Result | None = None
         self.since = time.monotonic()
-        self.active_since: float | None = None
-        self.sampling_since: float | None = None
+        # What an earlier lane saw stays: the row tells the first moments.
+        self.active_since = _ago(attempt.began_at) if adopted else None
+        self.sampling_since = _ago(attempt.first_step_at) if adopted else None
         self.last_moved = self.since
         self.progress = Progress()
         self.checkpoint = ""
@@ -88,6 +92,11 @@ class Run:
         return int(self.job.images_wanted) - int(self.job.images_made) - self.images
 
     @property
+    def is_unwanted(self) -> bool:
+        """Tell whether nobody would take its answer any more."""
+        return self.closed or self.stalled or self.unreadable
+
+    @property
     def units(self) -> float:
         """Return the size of what it makes, in steps on a megapixel."""
         whole = work_units(self.job.generation_params, self.job.kind)
@@ -111,13 +120,28 @@ class Run:
         self, dispatcher: Dispatcher, request: Request, finished: "queue.SimpleQueue[Run]"
     ) -> None:
         """Send the request from a thread of its own; the run comes back through `finished`."""
+        self._await(dispatcher, lambda: dispatcher.run(request, self.token), finished)
+
+    def resume(
+        self, dispatcher: Dispatcher, request: Request, finished: "queue.SimpleQueue[Run]"
+    ) -> None:
+        """Wait for the answer of what was sent before, as `send` does; it is no orphan any more."""
+        self.orphan, self.lost, self.result = False, None, None
+        self._await(dispatcher, lambda: dispatcher.resume(request, self.token), finished)
+
+    def _await(
+        self,
+        dispatcher: Dispatcher,
+        answer: Callable[[], Answer],
+        finished: "queue.SimpleQueue[Run]",
+    ) -> None:
         self._dispatcher = dispatcher
         self.since = self.last_moved = self._known_until = time.monotonic()
 
         def work() -> None:
             try:
                 with self.about():
-                    self.result = dispatcher.run(request, self.token)
+                    self.result = answer()
             except (BackendError, NeverReached, LostAnswer) as error:
                 self.result = error
             except Exception:
@@ -132,6 +156,16 @@ class Run:
         """Stop waiting for the answer; the backend goes on with the work."""
         if self._dispatcher is not None:
             self._dispatcher.close()
+
+    def cancel_if_unwanted(self, backend: Dispatcher, pace: Pace) -> None:
+        """End what nobody wants, running or waiting, where the backend can do that exactly.
+
+        The lease needs no look: it is over, whoever owns the server.
+        """
+        now = time.monotonic()
+        if self.is_unwanted and not self.cancelled_there and now >= self._cancel_at:
+            self._cancel_at = now + pace.look
+            self.cancelled_there = backend.cancel(self.token)
 
     def become_orphan(self, lost: LostAnswer) -> None:
         """Wait until the backend is rid of it, since its answer can't come any more (rule 9)."""
@@ -168,7 +202,9 @@ class Run:
         """
         # An interrupted run answers 200 and fewer pictures (contracts/forge.md, "Interrupt").
         short = len(answer.pictures) < self.images
-        if not self.interrupted_by_us and (short or (alone and backend.was_interrupted())):
+        if answer.interrupted is not None:
+            self.tainted = answer.interrupted or short
+        elif not self.interrupted_by_us and (short or (alone and backend.was_interrupted())):
             self.tainted = True
         return self.tainted
 
@@ -186,7 +222,7 @@ class Run:
             wait = max(pace.gone_gap, pace.grace if self.adopted else 0.0)
             return now - self._gone_since >= wait
         self._gone_since = None
-        if presence is Presence.HERE:
+        if presence in (Presence.HERE, Presence.RESUMABLE):
             self._known_until = now
             # "Upscale 1.0" of a failed call never looks idle: a limit even here (rule 18).
             return now - self.since >= pace.patience * 6
@@ -244,6 +280,13 @@ class Run:
         if left is None:
             return time.monotonic() - self.sampling_since >= pace.blind_lead
         return left <= pace.prefetch_lead
+
+
+def _ago(moment: datetime | None) -> float | None:
+    """Return a moment of the past on the monotonic clock."""
+    if moment is None:
+        return None
+    return time.monotonic() - (timezone.now() - moment).total_seconds()
 
 
 def about_run(method: Callable[..., None]) -> Callable[..., None]:

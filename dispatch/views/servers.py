@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apikeys.actors import Actor
 from dispatch import services
 from dispatch.accuracy import errors_of
-from dispatch.dispatchers.registry import labels
+from dispatch.dispatchers.registry import dispatcher_class, labels
 from dispatch.extension import folder_of
 from dispatch.models import Health, Interrupt, Server
 from jobs.hours import OPENING_FIELDS, opening_of
@@ -140,6 +140,10 @@ def edit(request: HttpRequest, alias: str) -> HttpResponse:
         changes["password"] = ""
     elif request.POST.get("password"):
         changes["password"] = request.POST["password"]
+    if request.POST.get("forget_companion_token"):
+        changes["companion_token"] = ""
+    elif request.POST.get("companion_token"):
+        changes["companion_token"] = request.POST["companion_token"]
     changes["wake_mac"] = typed["wake_mac"]
     changes["wake_seconds"] = _number(typed["wake_seconds"]) if typed["wake_mac"] else None
     changes["yield_below_mb"] = _number(typed["yield_below_mb"]) if typed["yields"] else None
@@ -236,6 +240,7 @@ def _form(
         "problem": problem,
         "labels": labels(),
         "interrupts": Interrupt.choices,
+        "companion_hint": dispatcher_class(server.app_type).companion_hint if server else "",
     }
     status = 200 if problem is None else 422
     return render(request, "dispatch/server_form.html", context, status=status)

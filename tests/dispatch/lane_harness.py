@@ -66,7 +66,12 @@ def eventually(true: Callable[[], Any], seconds: float = 15) -> Any:
 
 
 def connected(fake: FakeForge, alias: str = "a", **fields: Any) -> Server:
-    """Make a server row for a fake, asked once for its health and lists."""
+    """Make a server row for a fake, asked once for its health and lists.
+
+    It gets the token of the fake's companion, if there is one and nothing else is said.
+    """
+    if fake.companion is not None:
+        fields.setdefault("companion_token", fake.companion.token)
     server = factories.server(alias, url=fake.url, **fields)
     health.check(server)
     server.refresh_from_db()

@@ -9,6 +9,7 @@ import contextlib
 import json
 import signal
 import socket
+import tempfile
 import threading
 import time
 import urllib.request
@@ -35,7 +36,7 @@ from tests.dispatch import lane_audit
 from tests.dispatch.lane_harness import connected, queue
 from tests.dispatch.lane_processes import Cluster, LaneProcess
 
-__all__ = ["JOBS", "LaneProtocol"]
+__all__ = ["JOBS", "LaneProtocol", "WithCompanion"]
 
 # Runs that a fault may waste at most: Forge with hand-over (protocol §2). A foreign interrupt is
 # one that has to be made again; a failed run is the job's own.
@@ -101,8 +102,9 @@ def _spend(name: str):
 class Backend:
     """A fake backend, through all its lives, and the server that stands for it."""
 
-    def __init__(self, alias: str) -> None:
-        self.fake = FakeForge(seconds=0.3).start()
+    def __init__(self, alias: str, companion: Path | None = None) -> None:
+        self._companion = companion
+        self.fake = FakeForge(seconds=0.3, companion=companion).start()
         self.server = connected(self.fake, alias)
         self._born = 0  # how many runs there were before this life
 
@@ -111,11 +113,11 @@ class Backend:
         return [run for run in self.fake.log.runs()[self._born :] if run.ended_at is None]
 
     def restart(self) -> None:
-        """Let it die and come back; it remembers nothing."""
+        """Let it die and come back; it remembers nothing but what a companion has on disk."""
         port, log = self.fake.port, self.fake.log
         self.fake.stop()
         self._born = len(log.runs())
-        self.fake = FakeForge(port=port, log=log, seconds=0.3).start()
+        self.fake = FakeForge(port=port, log=log, seconds=0.3, companion=self._companion).start()
 
     @property
     def samples(self) -> bool:
@@ -136,6 +138,8 @@ class LaneProtocol(RuleBasedStateMachine):
     budget: ClassVar[Mapping[str, int]] = BUDGET
     freeze_at: ClassVar[Sequence[str]] = FREEZE_AT
     crash_at: ClassVar[Sequence[str]] = CRASH_AT
+    waste: ClassVar[Mapping[str, int]] = WASTE
+    dropped_at: ClassVar[Mapping[str, Any]] = {}  # which requests' answers get lost
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,8 +152,12 @@ class LaneProtocol(RuleBasedStateMachine):
         self.log_from = self.log.stat().st_size if self.log.exists() else 0
         self.cluster.clock.set(0.0)
         lane_audit.forget()
-        self.backends = [Backend(alias) for alias in SERVERS]
+        self.backends = [self.backend(alias) for alias in SERVERS]
         self.foreign: list[threading.Thread] = []
+
+    def backend(self, alias: str) -> Backend:
+        """Start a backend of the kind that this machine is about."""
+        return Backend(alias)
 
     # --- what people do ---------------------------------------------------------------------
 
@@ -331,7 +339,7 @@ class LaneProtocol(RuleBasedStateMachine):
     @rule(where=WHERE)
     def drop_an_answer(self, where: int) -> None:
         self.spent["drop"] += 1
-        self.backends[where].fake.faults.add("drop_after")
+        self.backends[where].fake.faults.add("drop_after", **self.dropped_at)
 
     @_spend("cut")
     @rule(where=WHERE, moment=MOMENTS)
@@ -518,7 +526,7 @@ class LaneProtocol(RuleBasedStateMachine):
         for job in Job.objects.all():
             # No fault here is the job's own often enough to fail it.
             assert job.status in (Status.COMPLETED, Status.CANCELLED), self._describe()
-        allowed = sum(WASTE.get(name, 0) * times for name, times in self.spent.items())
+        allowed = sum(self.waste.get(name, 0) * times for name, times in self.spent.items())
         wasted = self._wasted()
         assert len(wasted) <= allowed, (allowed, wasted, self._describe())
         with self.log.open() as stream:
@@ -549,3 +557,39 @@ class LaneProtocol(RuleBasedStateMachine):
         lines += [str(run) for run in self._runs()]
         lines += [str(server) for server in Server.objects.values()]
         return "\n".join(lines)
+
+
+class WithCompanion(LaneProtocol):
+    """The same faults, with our companion at both servers: hardly any of them costs a run.
+
+    What is left: a server's own death, a stranger's interrupt, and a frozen lane that sends in the
+    moment between the giving up of its attempt and the companion's learning of that.
+    """
+
+    waste = {"expire": 1, "backend": 1, "interrupt": 1}
+    dropped_at = {"path": "/mobilesd/v1/jobs*"}
+    freeze_at = (
+        *FREEZE_AT,
+        "dispatch.lanes.run.Run.resume",
+        "dispatch.dispatchers.forge.ForgeDispatcher.cancel",
+        "dispatch.dispatchers.forge.ForgeDispatcher.forget",
+    )
+    crash_at = (*CRASH_AT, *freeze_at[len(FREEZE_AT) :])
+
+    def backend(self, alias: str) -> Backend:
+        self.folders = getattr(self, "folders", [])
+        self.folders.append(tempfile.TemporaryDirectory())
+        return Backend(alias, Path(self.folders[-1].name))
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            for folder in self.folders:
+                folder.cleanup()
+
+    def _check_end(self) -> None:
+        super()._check_end()
+        theirs = [run for run in self._runs() if str(run.token).startswith("foreign")]
+        if not self.spent["interrupt"]:
+            assert not any(run.interrupted for run in theirs), self._describe()

@@ -16,7 +16,7 @@ from dispatch import standing, sweep
 from dispatch.models import Server
 from tests.dispatch import lane_audit
 from tests.dispatch.lane_harness import eventually
-from tests.dispatch.lane_machine import JOBS, LaneProtocol
+from tests.dispatch.lane_machine import JOBS, LaneProtocol, WithCompanion
 from tests.dispatch.lane_processes import Cluster
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -90,6 +90,10 @@ def explore(machine: type[LaneProtocol], examples: int, *, steps: int = 20) -> N
 
 def test_lanes_keep_the_protocol_through_any_faults() -> None:
     explore(LaneProtocol, SOAK_EXAMPLES or 5)
+
+
+def test_with_a_companion_they_keep_it_and_waste_almost_nothing() -> None:
+    explore(WithCompanion, SOAK_EXAMPLES or 5)
 
 
 def test_a_lane_that_was_taken_over_before_it_claims_leaves_the_job_alone() -> None:

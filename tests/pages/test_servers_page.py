@@ -174,3 +174,40 @@ def test_a_member_changes_nothing(browser, path):
 @pytest.mark.parametrize("path", ["edit", "test", "switch", "delete"])
 def test_an_unknown_server_is_not_there(staff_browser, path):
     assert staff_browser.post(f"/servers/nowhere/{path}", {"to": "pause"}).status_code == 404
+
+
+def test_a_companion_token_is_entered_kept_and_removed(staff_browser):
+    token = "a-token-that-is-long-enough"
+    factories.server("gpu", url="http://10.0.0.5:7860", companion_text="Enter its token.")
+    page = staff_browser.get("/servers/gpu/edit").text
+    assert "Companion token" in page
+    assert "Enter its token." in page
+    form = {"url": "http://10.0.0.5:7860", "app_type": "forge", "interrupt": "never"}
+    sent = staff_browser.post("/servers/gpu/edit", {**form, "companion_token": token})
+    assert sent.status_code == 303
+    assert Server.objects.get().companion_token == token
+    assert token not in staff_browser.get("/servers/gpu/edit").text
+    staff_browser.post("/servers/gpu/edit", {**form, "companion_token": ""})
+    assert Server.objects.get().companion_token == token
+    staff_browser.post("/servers/gpu/edit", {**form, "forget_companion_token": "1"})
+    assert Server.objects.get().companion_token == ""
+
+
+def test_a_wrong_companion_token_is_refused_at_its_field(staff_browser):
+    factories.server("gpu")
+    form = {"url": "http://10.0.0.5:7860", "app_type": "forge", "interrupt": "never"}
+    answer = staff_browser.post("/servers/gpu/edit", {**form, "companion_token": "short"})
+    assert answer.status_code == 422
+    assert "must have 20 to 200" in answer.text
+    assert Server.objects.get().companion_token == ""
+
+
+def test_the_list_says_what_the_companion_gives_or_lacks(browser):
+    words = "Companion 1.0.0: cancels exactly, results survive a restart."
+    factories.server("gpu", companion_ok=True, companion_text=words)
+    factories.server(
+        "old", companion_text="The token is refused.", companion_token="a-token-long-enough-20"
+    )
+    page = browser.get("/servers").text
+    assert words in page
+    assert "The token is refused." in page

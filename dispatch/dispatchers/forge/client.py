@@ -58,12 +58,12 @@ class _SystemTrust(HTTPAdapter):
 class Client:
     """One keep-alive session for the GETs and small POSTs of one thread."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, headers: Mapping[str, str] | None = None) -> None:
         self._url = address.url.rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy of the environment is not for the LAN
         self._session.headers.update({"Accept-Encoding": "identity"})
-        self._authorization = address.authorization
+        self._headers = {**address.authorization, **(headers or {})}
         adapter = _SystemTrust if self._url.startswith("https:") else HTTPAdapter
         self._session.mount(self._url, adapter(pool_maxsize=2, max_retries=0))
 
@@ -79,6 +79,11 @@ class Client:
         """Return the JSON of a small POST, sent once; raises as `get` does."""
         with Call("POST", path) as call:
             return self._ask("POST", path, body, time.monotonic() + timeout, call)
+
+    def delete(self, path: str, timeout: float = 5) -> Any:
+        """Return the JSON of a DELETE, sent once; raises as `get` does."""
+        with Call("DELETE", path) as call:
+            return self._ask("DELETE", path, None, time.monotonic() + timeout, call)
 
     def close(self) -> None:
         self._session.close()
@@ -103,7 +108,7 @@ class Client:
                 method,
                 self._url + path,
                 json=body,
-                headers={**self._authorization, **request_headers()},
+                headers={**self._headers, **request_headers()},
                 timeout=max(end - time.monotonic(), 0.01),
                 stream=True,
                 allow_redirects=False,

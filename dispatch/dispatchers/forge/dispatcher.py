@@ -4,6 +4,7 @@ import base64
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -24,9 +25,10 @@ from dispatch.dispatchers.base import (
     Request,
 )
 from dispatch.dispatchers.forge import answer, inventory, less_memory, payload, rounds, upscale
+from dispatch.dispatchers.forge import companion as companions
 from dispatch.dispatchers.forge.client import Client, Refused, Trouble, Unclear, WrongAnswer
 from dispatch.dispatchers.forge.errors import error_of, unreadable
-from dispatch.dispatchers.forge.post import MAX_ANSWER_BYTES, Post
+from dispatch.dispatchers.forge.post import MAX_ANSWER_BYTES, Post, RawAnswer
 from dispatch.dispatchers.forge.untrusted import text
 from dispatch.inventory import ServerInventory
 
@@ -50,12 +52,18 @@ class ForgeDispatcher(Dispatcher):
 
     app_type: ClassVar[str] = "forge"
     label: ClassVar[str] = "Forge"
+    companion_hint: ClassVar[str] = (
+        "With MobileSD's extension installed in this Forge, a cancel stops exactly its own picture,"
+        " and no picture is lost when MobileSD is restarted. The token is shown in Forge, on the"
+        " page MobileSD. It is kept encrypted and never shown again."
+    )
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
         self._client = Client(address)
         self._inventory: ServerInventory | None = None
         self._post: Post | None = None
+        self._companion = companions.Companion(address)
 
     def probe(self, timeout: float = 5) -> Probe:
         end = time.monotonic() + timeout
@@ -65,7 +73,11 @@ class ForgeDispatcher(Dispatcher):
             return _probe_of(error)
         except Trouble as trouble:
             return Probe("offline", str(trouble))
-        return Probe("healthy", has_task_ids=self._has_task_ids(end - time.monotonic()))
+        return Probe(
+            "healthy",
+            has_task_ids=self._has_task_ids(end - time.monotonic()),
+            companion=self._companion.report(max(end - time.monotonic(), 0.5)),
+        )
 
     def _has_task_ids(self, timeout: float) -> bool:
         try:
@@ -133,22 +145,53 @@ class ForgeDispatcher(Dispatcher):
         return kind != upscale.KIND
 
     def run(self, request: Request, token: UUID) -> Answer:
+        kind = _kind(request)
+        if self._companion.takes(kind):
+            try:
+                kept = self._companion.run(kind, request.body, token, _room(request))
+            except companions.NoCompanion as none:
+                log.warning("sent without the companion: %s", none)
+            else:
+                return self._read_kept(kept, request)
         self._post = Post(self.address)
         is_upscale = request.path == upscale.PATH
         body = request.body if is_upscale else {**request.body, "force_task_id": str(token)}
         raw = self._post.send(request.path, body, limit=_room(request))
+        return self._read(raw.status, raw, request)
+
+    def _read(self, status: int, raw: RawAnswer, request: Request) -> Answer:
         with raw.body:
             try:
                 parsed = raw.json()
             except ValueError:
-                raise unreadable(raw.status) from None
-        if raw.status != 200:
-            raise error_of(raw.status, parsed)
-        if is_upscale:
+                raise unreadable(status) from None
+        if status != 200:
+            raise error_of(status, parsed)
+        if request.path == upscale.PATH:
             return upscale.read(parsed, request)
         return answer.read(parsed, request, self._inventory)
 
+    def _read_kept(self, kept: companions.Kept, request: Request) -> Answer:
+        return replace(self._read(kept.status, kept.raw, request), interrupted=kept.interrupted)
+
+    def resume(self, request: Request, token: UUID) -> Answer:
+        return self._read_kept(self._companion.collect(token, _room(request)), request)
+
+    def cancel(self, token: UUID) -> bool | None:
+        return self._companion.cancel(token)
+
+    def forget(self, token: UUID) -> None:
+        self._companion.forget(token)
+
     def progress(self, token: UUID, *, preview: bool, task_ids: bool) -> Progress | None:
+        try:
+            told = self._companion.state(token, preview=preview)
+        except WrongAnswer:
+            told = None
+        except Trouble:
+            return None
+        if told is not None:
+            return _told_by_companion(told)
         try:
             task = self._task(token, preview) if task_ids else None
             if task is not None and not task.get("active"):
@@ -178,6 +221,9 @@ class ForgeDispatcher(Dispatcher):
         )
 
     def presence(self, token: UUID, *, task_ids: bool) -> Presence:
+        known = self._companion.presence(token)
+        if known is not None:
+            return known
         try:
             task = self._task(token, preview=False) if task_ids else None
             if task is not None and not task.get("active") and not task.get("queued"):
@@ -189,7 +235,9 @@ class ForgeDispatcher(Dispatcher):
         except Refused:
             return Presence.GONE  # a Forge that ended remembers nothing when it comes back
         except WrongAnswer as error:
-            return Presence.GONE if _is_starting(error) else Presence.UNKNOWN
+            # A companion that will be there in a moment may have its answer.
+            forgets = _is_starting(error) and not self.address.companion_token
+            return Presence.GONE if forgets else Presence.UNKNOWN
         except Unclear:
             return Presence.UNKNOWN
 
@@ -239,6 +287,7 @@ class ForgeDispatcher(Dispatcher):
 
     def close(self) -> None:
         self._client.close()
+        self._companion.close()
         if self._post is not None:
             self._post.abort()
 
@@ -288,6 +337,44 @@ def _probe_of(error: WrongAnswer) -> Probe:
     if 300 <= error.status < 400:
         return Probe("offline", f"The address leads somewhere else (status {error.status}).")
     return Probe("offline", str(error))
+
+
+def _kind(request: Request) -> str:
+    """Return the kind of a request as the companion calls it."""
+    return request.path.rpartition("/")[2]
+
+
+def _told_by_companion(told: dict[str, Any]) -> Progress | None:
+    """Return how far an attempt is; None when it has ended: its answer is on the way."""
+    if told.get("state") == "queued":
+        return Progress(waiting=True, text="Next on the server")
+    if told.get("state") != "running":
+        return None
+    found = told.get("progress")
+    look: dict[str, Any] = found if isinstance(found, dict) else {}
+    if not look.get("active"):
+        return Progress(waiting=True, text="Waits for another picture on the server")
+    interrupted = bool(look.get("interrupted"))
+    if upscale.is_all_that_shows(look):
+        return Progress(active=True, interrupted=interrupted, text="Upscaling")
+    fraction, eta = _number(look.get("fraction")), _number(look.get("eta"))
+    step, steps, place = (_number(look.get(name)) for name in ("step", "steps", "job_no"))
+    phase = {
+        "sampling_step": step,
+        "sampling_steps": steps,
+        "job_no": place,
+        "job": look.get("job"),
+    }
+    preview = look.get("preview")
+    return Progress(
+        active=True,
+        fraction=min(max(fraction, 0.0), 1.0),
+        eta=eta if eta > 0 and fraction > 0.02 else None,
+        sampling=step > 0 or place > 0,
+        interrupted=interrupted,
+        text=_phase({**phase, "job_count": -1 if look.get("preparing") else 1}),
+        preview=_decode_preview(f"data:image/jpeg;base64,{preview}" if preview else None),
+    )
 
 
 def _room(request: Request) -> int:

@@ -7,6 +7,7 @@ taken (protocol rules 7 and 9), and that is plain only where connect and send ar
 import contextlib
 import http.client
 import json
+import logging
 import socket
 import tempfile
 import threading
@@ -44,16 +45,29 @@ class RawAnswer:
 
 
 class Post:
-    """Sends one request and waits for its answer without a time limit.
+    """Sends requests, one at a time, and waits for the answer without a time limit.
 
-    TCP keep-alive finds a peer whose power was cut; the lane's stall watch finds the rest.
+    TCP keep-alive finds a peer whose power was cut; the lane's stall watch finds the rest. With a
+    `patience`, in seconds, a silence that is longer than that counts as a lost answer.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(
+        self,
+        address: Address,
+        headers: Mapping[str, str] | None = None,
+        patience: float | None = None,
+    ) -> None:
         self._address = address
+        self._patience = patience
+        self._own_headers = headers or {}
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._aborted = False
+
+    @property
+    def aborted(self) -> bool:
+        """Tell whether nobody waits any more."""
+        return self._aborted
 
     def send(
         self, path: str, body: Mapping[str, Any], *, limit: int = MAX_ANSWER_BYTES
@@ -61,9 +75,18 @@ class Post:
         """Send once and return the answer; raises NeverReached or LostAnswer."""
         content = json.dumps(body).encode()
         with Call("POST", path, sent=len(content)) as call:
-            return self._send_once(path, content, limit, call)
+            return self._send_once("POST", path, content, limit, call)
 
-    def _send_once(self, path: str, content: bytes, limit: int, call: Call) -> RawAnswer:
+    def fetch(
+        self, path: str, *, limit: int = MAX_ANSWER_BYTES, level: int = logging.INFO
+    ) -> RawAnswer:
+        """Return the answer to a GET; raises as `send` does."""
+        with Call("GET", path, level=level) as call:
+            return self._send_once("GET", path, None, limit, call)
+
+    def _send_once(
+        self, method: str, path: str, content: bytes | None, limit: int, call: Call
+    ) -> RawAnswer:
         connection = self._connect()
         try:
             with self._lock:
@@ -71,7 +94,7 @@ class Post:
                 self._socket = connection.sock
                 if self._aborted:
                     raise LostAnswer("The connection was closed by us.")
-            connection.request("POST", self._path(path), body=content, headers=self._headers())
+            connection.request(method, self._path(path), body=content, headers=self._headers())
             response = connection.getresponse()
             spooled = self._spool(response, limit)
             call.answered(response.status, spooled.tell())
@@ -107,7 +130,7 @@ class Post:
             connection.close()
             raise NeverReached(f"The server can't be reached ({error}).") from error
         sock = connection.sock
-        sock.settimeout(None)
+        sock.settimeout(self._patience)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
             if hasattr(socket, name):
@@ -123,6 +146,7 @@ class Post:
             "Connection": "close",
             **request_headers(),
             **self._address.authorization,
+            **self._own_headers,
         }
 
     @staticmethod

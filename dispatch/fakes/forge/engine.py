@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dispatch.fakes.forge.errors import PythonError, ServerStopped
@@ -51,12 +53,25 @@ class Engine:
         self.stopping = threading.Event()
         # Free, total and own bytes of its GPU; None: it has none, as the recorded server.
         self.gpu_bytes: tuple[int, int, int] | None = None
+        # Called before each step, by the thread that samples (Forge's on_cfg_denoiser).
+        self.step_hooks: list[Callable[[], None]] = []
+        self.holder: int | None = None  # the thread whose turn it is
         self._loaded: str | None = None  # what Forge believes is loaded
         self._model_present = False
 
     def seconds_a_step(self, steps: int) -> float:
         """Return how long each step of a first pass with so many takes."""
         return self.seconds / max(steps, 1) if self.step_seconds is None else self.step_seconds
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for one's turn, and have the GPU alone."""
+        with self.queue:
+            self.holder = threading.get_ident()
+            try:
+                yield
+            finally:
+                self.holder = None
 
     def stop(self) -> None:
         self.stopping.set()

@@ -47,7 +47,7 @@ def generate(engine: Engine, kind: str, request: dict[str, Any], run: Run) -> by
     check_scripts(kind, request, engine.extra_scripts)
     task = request["force_task_id"] or _new_task_id(kind)
     engine.tasks.add(task)
-    with engine.queue:
+    with engine.turn():
         # A bad init image fails here, before the start: the task stays queued for ever.
         job = Job(engine, kind, request, run)
         run.started_at = time.time()
@@ -220,6 +220,8 @@ class Job:
         step = 0
         while True:
             start += self._strike(step, steps)
+            for hook in self.engine.step_hooks:
+                hook()
             if state.interrupted or state.skipped:
                 return step / steps, time.monotonic()
             following = min([step + stride, *self._strikes_after(step, steps)])

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from dispatch.fakes.forge import infotext, pictures
+from dispatch.fakes.forge.companion import FakeCompanion
 from dispatch.fakes.forge.engine import Engine
 from dispatch.fakes.forge.errors import PythonError, RequestRefused
 from dispatch.fakes.forge.faults import GENERATION_PATHS
@@ -71,7 +72,16 @@ class Route:
 class Routes:
     """All routes of one server. `api_auth` is "user:password" or None."""
 
-    def __init__(self, engine: Engine, log: RunLog, *, webui: bool, api_auth: str | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        log: RunLog,
+        *,
+        webui: bool,
+        api_auth: str | None,
+        companion: FakeCompanion | None = None,
+    ) -> None:
+        self._companion = companion
         self._engine = engine
         self._log = log
         self._threads = threading.BoundedSemaphore(_THREADS)
@@ -88,6 +98,9 @@ class Routes:
 
         Raise only ServerStopped.
         """
+        if self._companion and request.path.startswith(self._companion.prefix + "/") and not early:
+            status, body, headers = self._companion.answer(request)
+            return Response(status, body, headers=headers)
         try:
             route = self._find(request, early)
             with self._threads:

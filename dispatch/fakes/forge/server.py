@@ -9,9 +9,11 @@ import struct
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from dispatch.fakes.forge.companion import FakeCompanion
 from dispatch.fakes.forge.connection import Connection
 from dispatch.fakes.forge.control import Control
 from dispatch.fakes.forge.engine import Engine
@@ -43,7 +45,8 @@ class FakeForge:
     `load_seconds` of a checkpoint change.
     Checkpoints and LoRAs are file names or Checkpoint and Lora objects. `options` are set at
     the start; `scripts` are always-on scripts of further extensions. A `log` given from
-    outside outlives the server, as a restarted one forgets everything.
+    outside outlives the server, as a restarted one forgets everything. `companion` is the data
+    folder of an installed companion: what lies there outlives the server.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class FakeForge:
         nowebui: bool = False,
         api_auth: str | None = None,
         log: RunLog | None = None,
+        companion: Path | None = None,
     ) -> None:
         self.host = host
         self.faults = Faults()
@@ -84,7 +88,12 @@ class FakeForge:
             tuple(scripts),
             step_seconds,
         )
-        self._routes = Routes(self.engine, self.log, webui=not nowebui, api_auth=api_auth)
+        self.companion = (
+            None if companion is None else FakeCompanion(self.engine, self.log, companion)
+        )
+        self._routes = Routes(
+            self.engine, self.log, webui=not nowebui, api_auth=api_auth, companion=self.companion
+        )
         self._control = Control(self.faults, self.log, self.inventory)
         self._startup_seconds = startup_seconds
         self._refusing_seconds = startup_seconds * (1.0 if nowebui else _REFUSING_PART)
@@ -134,6 +143,8 @@ class FakeForge:
 
     def stop(self) -> None:
         """End at once, as a killed server does: running jobs are lost, connections cut."""
+        if self.companion is not None:
+            self.companion.stop()
         self.engine.stop()
         if self._listener is None or self._acceptor is None:
             return

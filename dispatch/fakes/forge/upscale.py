@@ -24,7 +24,7 @@ def upscale(engine: Engine, request: dict[str, Any], run: Run) -> bytes:
     image = pictures.decode(request["image"])
     factor, name = request["upscaling_resize"], request["upscaler_1"]
     size = (max(int(image.width * factor), 1), max(int(image.height * factor), 1))
-    with engine.queue:
+    with engine.turn():
         run.started_at = time.time()
         ends_at = time.monotonic() + engine.seconds
         engine.state.begin_upscale()

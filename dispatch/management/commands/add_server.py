@@ -14,6 +14,10 @@ from mobilesd.errors import Problem
 __all__ = ["Command"]
 
 
+def _line() -> str:
+    return sys.stdin.readline().rstrip("\n")
+
+
 class Command(BaseCommand):
     help = "Add an image server. It is saved even if it is not running now, and tested."
 
@@ -31,8 +35,15 @@ class Command(BaseCommand):
             help="read the password from standard input: an argument would show in process lists",
         )
 
+        parser.add_argument(
+            "--companion-token-stdin",
+            action="store_true",
+            help="read the token of the server's companion from standard input, after the password",
+        )
+
     def handle(self, *_: Any, **options: Any) -> None:
-        password = sys.stdin.readline().rstrip("\n") if options["password_stdin"] else ""
+        password = _line() if options["password_stdin"] else ""
+        companion_token = _line() if options["companion_token_stdin"] else ""
         try:
             server = services.add_server(
                 alias=options["alias"],
@@ -41,6 +52,7 @@ class Command(BaseCommand):
                 description=options["description"],
                 username=options["user"],
                 password=password,
+                companion_token=companion_token,
             )
         except Problem as problem:
             details = [text for texts in problem.fields.values() for text in texts]
@@ -49,6 +61,9 @@ class Command(BaseCommand):
         self.stdout.write(f"Saved {server.alias} ({server.url}).")
         if report.health == Health.HEALTHY:
             self.stdout.write(f"It answers in {report.latency_ms:.0f} ms.")
+            server.refresh_from_db()
+            if server.companion_text:
+                self.stdout.write(server.companion_text)
         else:
             self.stderr.write(
                 f"Warning: {report.text} Its jobs wait until it answers. Check that it runs"

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -54,6 +55,13 @@ class Command(BaseCommand):
             "--preview-steps", type=int, default=10, help="steps between two live previews"
         )
         parser.add_argument("--nowebui", action="store_true", help="no page and no /internal/*")
+        parser.add_argument(
+            "--companion",
+            type=Path,
+            metavar="FOLDER",
+            help="with the engine companion, which keeps its data there (the token is"
+            " in companion_token-…)",
+        )
         parser.add_argument("--api-auth", type=_user, metavar="USER:PASSWORD")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -72,6 +80,7 @@ class Command(BaseCommand):
             options={"show_progress_every_n_steps": options["preview_steps"]},
             nowebui=options["nowebui"],
             api_auth=options["api_auth"],
+            companion=options["companion"],
         )
         ended = threading.Event()
 

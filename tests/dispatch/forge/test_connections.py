@@ -57,7 +57,8 @@ def test_ipv6_address_is_understood():
 
 @pytest.mark.parametrize("path", ["/forge", "/forge/", "/a/b"])
 def test_prefix_of_an_address_goes_before_every_path(scripted, path):
-    server = scripted(http(body=STATE), http(body={"tasks": []}), http(body=answered()))
+    nobody = http(404, {"detail": "Not Found"})
+    server = scripted(http(body=STATE), http(body={"tasks": []}), nobody, http(body=answered()))
     driver = server.driver(url=server.url + path)
     assert driver.probe().health == "healthy"
     driver.run(driver.prepare(order(), None), uuid.uuid4())
@@ -65,6 +66,7 @@ def test_prefix_of_an_address_goes_before_every_path(scripted, path):
     assert [request.path for request in server.requests] == [
         f"{prefix}/sdapi/v1/progress?skip_current_image=true",
         f"{prefix}/internal/pending-tasks",
+        f"{prefix}/mobilesd/v1/hello",
         f"{prefix}/sdapi/v1/txt2img",
     ]
 
