@@ -4,15 +4,20 @@
 (() => {
   const SECONDS = 1;
   const SECONDS_AFTER_A_FAULT = 5;
+  const PATIENCE_SECONDS = 10;
+  const PATIENCE_WITH_MOBILESD_SECONDS = 60; // Forge's server has time-outs of its own
   const mobilesd = (window.mobilesd ??= {});
 
   // Relative, as Forge's own requests are: it may live below a path.
   const address = (path) => `./mobilesd/page/${path}`;
 
-  async function ask(token, path, options = {}) {
+  class Told extends Error {} // what Forge's server says, for people
+
+  async function ask(token, path, options = {}, seconds = PATIENCE_SECONDS) {
     return fetch(address(path), {
       cache: "no-store",
       credentials: "same-origin",
+      signal: AbortSignal.timeout(seconds * 1000),
       ...options,
       headers: { "X-MobileSD-Page": token, ...options.headers },
     });
@@ -21,11 +26,12 @@
   // Ask for a change; return what to say of it, as {ok, text, …}.
   async function change(token, path, said = {}) {
     try {
-      const answer = await ask(token, path, {
+      const post = {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify(said),
-      });
+      };
+      const answer = await ask(token, path, post, PATIENCE_WITH_MOBILESD_SECONDS);
       return { text: "", ...(await answer.json()), ok: answer.ok };
     } catch {
       return { ok: false, text: "Forge does not answer." };
@@ -61,11 +67,11 @@
         known = { mark: answer.headers.get("ETag") ?? "", state: await answer.json() };
       } else if (answer.status !== 304) {
         const { text } = await answer.json();
-        throw new Error(text);
+        throw new Told(text);
       }
     } catch (error) {
       // What the browser itself says of a lost connection is not for people.
-      const text = error instanceof TypeError ? "" : error.message;
+      const text = error instanceof Told ? error.message : "";
       for (const panel of seen) panel.lost(text || "Forge does not answer. Is it still running?");
       known.mark = "";
       return SECONDS_AFTER_A_FAULT;
@@ -163,9 +169,8 @@
     const { token, name, resolve } = waiting.shift();
     try {
       const [job, number] = name.split("/");
-      const answer = await ask(token, `thumbnail/${encodeURIComponent(job)}/${number}`, {
-        cache: "default",
-      });
+      const path = `thumbnail/${encodeURIComponent(job)}/${number}`;
+      const answer = await ask(token, path, { cache: "default" }, PATIENCE_WITH_MOBILESD_SECONDS);
       if (!answer.ok) throw new Error();
       resolve(URL.createObjectURL(await answer.blob()));
     } catch {

@@ -75,7 +75,9 @@ class ForgePage:
                 page.asked.append(f"{self.command} {self.path}")
                 parts = urlsplit(self.path)
                 path = parts.path.removeprefix(page.base)
-                if path.startswith(PREFIX):
+                if not parts.path.startswith(page.base):
+                    self.reply(404, [], b"")
+                elif path.startswith(PREFIX):
                     self.reply(*page.through_the_app(self, path))
                 elif path.startswith("/javascript/"):
                     file = JAVASCRIPT / Path(path).name

@@ -219,11 +219,22 @@ def test_forge_itself_is_gone_and_comes_back(
     )
     expect(page.locator(".mobilesd-job")).to_have_count(5)
     page.unroute("**/mobilesd/page/state")
-    expect(page.locator(".mobilesd-fault")).to_be_hidden()
+    fault = page.locator(".mobilesd-fault")
+    expect(fault).to_be_hidden(timeout=40_000)
     service.page_token = "of another start"
-    expect(page.locator(".mobilesd-fault")).to_have_text(
-        "Reload this page: Forge was started anew."
-    )
+    expect(fault).to_have_text("Reload this page: Forge was started anew.", timeout=20_000)
+
+
+def test_a_forge_that_never_answers_is_asked_again(
+    window: Callable[..., Page], forge: ForgePage
+) -> None:
+    page = window(forge.url)
+    expect(page.locator(".mobilesd-job")).to_have_count(5)
+    page.route("**/mobilesd/page/state", lambda route: None)
+    fault = page.locator(".mobilesd-fault")
+    expect(fault).to_have_text("Forge does not answer. Is it still running?", timeout=30_000)
+    page.unroute("**/mobilesd/page/state")
+    expect(fault).to_be_hidden(timeout=40_000)
 
 
 def test_hostile_texts_stay_texts(
