@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import inputs, transitions
+from jobs import outputs, transitions
 from jobs.choices import Status
 from jobs.models import Attempt, Job, JobDependency, OnFailure, hold_queue
 from jobs.ports import Button, Reason
@@ -235,7 +235,7 @@ def own_reasons(jobs: Sequence[Job], now: datetime | None = None) -> dict[UUID, 
     found |= {job_id: _old_run(alias) for job_id, alias in old.values_list("job", "server_alias")}
     unmet = JobDependency.objects.unmet().filter(job__in=asked).select_related("parent")
     for row in unmet.order_by("-pk"):  # of several, the first one that was named
-        bound = row.parent_id in inputs.bound_jobs(asked[row.job_id].generation_params)
+        bound = row.parent_id in outputs.bound_jobs(asked[row.job_id].generation_params)
         found[row.job_id] = _reason(row, bound=bound)
     return found
 

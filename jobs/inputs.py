@@ -5,8 +5,7 @@ stored parameters a file stands as `{"$input": sha256, "mime", "bytes", "form"}`
 `take` may write such an object, or a client could read what others have sent.
 
 A picture that another job has yet to make stands as `{"job": id, "image": n}` in init_images and
-mask: `take` has made sure that the job's owner may see it, and `with_outputs` puts the picture in
-its place when the job is sent.
+mask: `take` has made sure that the job's owner may see it (`jobs.outputs`).
 """
 
 import hashlib
@@ -20,11 +19,12 @@ from uuid import UUID
 
 from django.conf import settings
 
-from apikeys.actors import SYSTEM, Actor
+from apikeys.actors import Actor
 from jobs import encoded
 from jobs.choices import Kind, Status
 from jobs.encoded import Encoded
 from jobs.models import Job, JobInput
+from jobs.outputs import is_binding
 from jobs.pictures import MIME, inspect, sniff, verify
 from jobs.ports import ports
 from jobs.upscaling import factor_of, why_too_large
@@ -35,13 +35,11 @@ __all__ = [
     "MARK",
     "InputGone",
     "Known",
-    "OutputMissing",
     "TakenFile",
     "TakenInputs",
     "are_there",
     "attach",
     "attach_all",
-    "bound_jobs",
     "collect_inputs",
     "disk_trouble",
     "hold_again",
@@ -50,7 +48,6 @@ __all__ = [
     "reattach",
     "restore",
     "take",
-    "with_outputs",
 ]
 
 MARK = "$input"
@@ -66,10 +63,6 @@ _UNFINISHED = (Status.PENDING, Status.PROCESSING)
 
 class InputGone(Exception):
     """A file that a job is made from was deleted since it ended."""
-
-
-class OutputMissing(Exception):
-    """A picture of another job that this one is to be made from is not there; a sentence."""
 
 
 def input_store() -> ContentStore:
@@ -246,49 +239,6 @@ def _restored(value: Any, store: ContentStore) -> Any:
     return value
 
 
-def bound_jobs(params: Mapping[str, Any]) -> list[UUID]:
-    """Return the jobs whose pictures stored parameters wait for, each once."""
-    return list(dict.fromkeys(UUID(binding["job"]) for binding in _bindings(params)))
-
-
-def _bindings(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    pictures = params.get("init_images")
-    for value in [*(pictures if isinstance(pictures, list) else ()), params.get("mask")]:
-        if _is_binding(value):
-            yield value
-
-
-def _is_binding(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"job", "image"}
-
-
-def with_outputs(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored parameters with the pictures of other jobs in the places kept for them.
-
-    Only now, because they may have been deleted until the very moment; raises OutputMissing then,
-    FileNotFoundError if only the file is gone.
-    """
-    found = dict(params)
-    if isinstance(found.get("init_images"), list):
-        found["init_images"] = [_output(value) for value in found["init_images"]]
-    if "mask" in found:
-        found["mask"] = _output(found["mask"])
-    return found
-
-
-def _output(value: Any) -> Any:
-    if not _is_binding(value):
-        return value
-    try:
-        content, mime = ports.picture_bytes(value, SYSTEM)
-    except Problem as problem:
-        raise OutputMissing(
-            f"Picture {value['image'] + 1} of the job {value['job']} is not there: that job made"
-            " none, or it was deleted."
-        ) from problem
-    return encoded.encode("base64", mime, content)
-
-
 def collect_inputs() -> int:
     """Delete the input files that no job names any more; return how many."""
     return collect(input_store(), _in_use)
@@ -319,7 +269,7 @@ class _Taking:
     def check_upscale(self, taken: Mapping[str, Any], store: ContentStore) -> None:
         """Refuse what would get too large; a picture that is not made yet has no size here."""
         [picture] = taken["init_images"]
-        if _is_binding(picture):
+        if is_binding(picture):
             return
         if not isinstance(picture, str):
             file = self.files.get(picture[MARK])

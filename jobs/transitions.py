@@ -12,15 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Case, F, When
 from django.utils import timezone
 
-from jobs import events, inputs
+from jobs import events
 from jobs.choices import Outcome, Status
 from jobs.due import DUE
 from jobs.hours import opening_of
 from jobs.models import Attempt, Job, JobProgress, QueueSettings, hold_queue
-from jobs.querysets import waits_for_others
 from jobs.signals import attempt_cancelled, job_ended, job_waiting
 from mobilesd.rows import Reader, insert, param
 
@@ -28,6 +26,7 @@ __all__ = [
     "Trouble",
     "adopt",
     "announce_all",
+    "announce_ended",
     "announce_gone",
     "announce_waiting",
     "cancel",
@@ -39,13 +38,11 @@ __all__ = [
     "fail",
     "fail_pending",
     "give_way",
+    "in_transaction",
     "is_open",
     "mark_submitted",
-    "put_back",
     "requeue",
-    "restore",
-    "retry",
-    "retry_many",
+    "standing_of",
     "take_round",
 ]
 
@@ -64,7 +61,8 @@ class Trouble:
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
 
-def _in_transaction() -> None:
+def in_transaction() -> None:
+    """Raise RuntimeError outside of a transaction."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("a state changes only inside a transaction, together with its event")
 
@@ -84,7 +82,7 @@ def _status_event(
     events.emit_for_job("job.status", job, told)
 
 
-def _standing(job: Job, status: str) -> events.JobStatus:
+def standing_of(job: Job, status: str) -> events.JobStatus:
     """Return the event of a job that no server has."""
     return events.JobStatus(
         job=str(job.pk), status=status, attempt=None, server_alias=None, error=None
@@ -101,7 +99,7 @@ def _hold_job(token: UUID) -> None:
 
 def is_open(token: UUID) -> bool:
     """Tell whether an attempt is open; it stays so until the caller's transaction ends."""
-    _in_transaction()
+    in_transaction()
     _hold_job(token)
     return Attempt.objects.open().filter(token=token).exists()
 
@@ -119,12 +117,12 @@ def announce_all(jobs: Iterable[Job]) -> None:
 
 def announce_gone(job_ids: Sequence[UUID]) -> None:
     """Tell those that depend on them that these jobs, which waited, were deleted."""
-    _ended(job_ids)
+    announce_ended(job_ids)
 
 
 def claim(job_id: UUID, *, server_alias: str, lane: UUID) -> Attempt | None:
     """Give a pending job to a server and open its attempt. Lease-fenced (protocol rule 1)."""
-    _in_transaction()
+    in_transaction()
     hold_queue(shared=True)
     switches = QueueSettings.current()
     now = timezone.now()
@@ -190,7 +188,7 @@ def _take_turn(job: Job, now: datetime) -> None:
 
 def mark_submitted(token: UUID, *, lane: UUID) -> bool:
     """Note that the one POST of this attempt is about to go out. Lease-fenced (rule 8)."""
-    _in_transaction()
+    in_transaction()
     return (
         Attempt.objects.filter(
             token=token, lane=lane, ended_at__isnull=True, submitted_at__isnull=True
@@ -201,7 +199,7 @@ def mark_submitted(token: UUID, *, lane: UUID) -> bool:
 
 def adopt(token: UUID, *, old_lane: UUID, lane: UUID) -> bool:
     """Take over an open attempt of a lane that is gone. Lease-fenced (design §5)."""
-    _in_transaction()
+    in_transaction()
     return (
         Attempt.objects.filter(token=token, lane=old_lane, ended_at__isnull=True).update(lane=lane)
         == 1
@@ -210,7 +208,7 @@ def adopt(token: UUID, *, old_lane: UUID, lane: UUID) -> bool:
 
 def clear(token: UUID) -> bool:
     """Note that the backend is rid of an attempt that has ended. Lease-fenced."""
-    _in_transaction()
+    in_transaction()
     _hold_job(token)  # a retry comes before and is announced here, or comes after
     won = Attempt.objects.filter(
         token=token, ended_at__isnull=False, cleared_at__isnull=True
@@ -231,7 +229,7 @@ def end_attempt(
     cleared: bool = True,
 ) -> Attempt | None:
     """Close an open attempt; with `lane`, only if that lane follows it."""
-    _in_transaction()
+    in_transaction()
     now = timezone.now()
     _hold_job(token)
     query = Attempt.objects.filter(token=token, ended_at__isnull=True)
@@ -257,7 +255,7 @@ def take_round(
     By the token of its open attempt, as `complete`; the caller stores the pictures in the same
     transaction, and goes on with `claim`, or else with `give_way`: either tells of it.
     """
-    _in_transaction()
+    in_transaction()
     attempt = end_attempt(token, outcome=Outcome.ROUND)
     if attempt is None:
         return None
@@ -280,7 +278,7 @@ def take_round(
 
 def give_way(job: Job, token: UUID, text: str) -> None:
     """Tell that a job waits with its next round, and why in words, if anything came before it."""
-    _in_transaction()
+    in_transaction()
     JobProgress.objects.filter(job=job).delete()
     _status_event(job, attempt=token, text=text or "The other pictures wait.")
     announce_waiting(job)
@@ -295,7 +293,7 @@ def complete(token: UUID, *, generation_info: Mapping[str, Any], warnings: list[
 
     The caller stores the pictures in the same transaction and rolls back if this returns None.
     """
-    _in_transaction()
+    in_transaction()
     attempt = end_attempt(token, outcome=Outcome.COMPLETED)
     if attempt is None:
         return None
@@ -314,7 +312,7 @@ def complete(token: UUID, *, generation_info: Mapping[str, Any], warnings: list[
     JobProgress.objects.filter(job=job).delete()
     job.refresh_from_db()
     _status_event(job, attempt=token)
-    _ended([job.pk])
+    announce_ended([job.pk])
     return job
 
 
@@ -331,7 +329,7 @@ def requeue(
 
     `memory_step`: how far down the ladder of measures against too little memory it goes now.
     """
-    _in_transaction()
+    in_transaction()
     job = attempt.job
     avoid = [avoid_server] if isinstance(avoid_server, str) else avoid_server
     avoid = list(dict.fromkeys([*job.avoid_servers, *avoid]))
@@ -353,7 +351,8 @@ def requeue(
     return True
 
 
-def _ended(job_ids: Sequence[UUID]) -> None:
+def announce_ended(job_ids: Sequence[UUID]) -> None:
+    """Tell those that depend on them that these jobs have ended."""
     job_ended.send(sender=Job, job_ids=job_ids)
 
 
@@ -373,19 +372,19 @@ def _fail(job: Job, trouble: Trouble, *, expected: Status, counted: bool = False
     JobProgress.objects.filter(job=job).delete()
     job.refresh_from_db()
     _status_event(job, trouble=trouble)
-    _ended([job.pk])
+    announce_ended([job.pk])
     return True
 
 
 def fail(attempt: Attempt, trouble: Trouble, *, counted: bool = True) -> bool:
     """Fail the job of an attempt that just ended. Lease-fenced."""
-    _in_transaction()
+    in_transaction()
     return _fail(attempt.job, trouble, expected=Status.PROCESSING, counted=counted)
 
 
 def fail_pending(job: Job, trouble: Trouble) -> bool:
     """Fail a job that waits (its deadline passed, nothing can ever serve it)."""
-    _in_transaction()
+    in_transaction()
     return _fail(job, trouble, expected=Status.PENDING)
 
 
@@ -394,7 +393,7 @@ def cancel(job_id: UUID, *, at: datetime | None = None) -> bool:
 
     An attempt that runs stays uncleared: its lane, or the next one, cleans up at the backend.
     """
-    _in_transaction()
+    in_transaction()
     now = at or timezone.now()
     won = Job.objects.filter(
         pk=job_id, status__in=[Status.PENDING, Status.PROCESSING], deleted_at__isnull=True
@@ -407,7 +406,7 @@ def cancel(job_id: UUID, *, at: datetime | None = None) -> bool:
         attempt_cancelled.send(sender=Attempt, server_alias=attempt.server_alias)
     JobProgress.objects.filter(job=job).delete()
     _status_event(job)
-    _ended([job.pk])
+    announce_ended([job.pk])
     return True
 
 
@@ -416,7 +415,7 @@ def cancel_pending(job_ids: Sequence[UUID], *, at: datetime | None = None) -> in
 
     A waiting job has no open attempt, so there is nothing to clean up at a backend.
     """
-    _in_transaction()
+    in_transaction()
     hold_queue()
     waiting = Job.objects.filter(pk__in=job_ids, status=Status.PENDING, deleted_at__isnull=True)
     jobs = list(waiting.select_for_update(no_key=True).only("pk", "owner_id"))
@@ -428,124 +427,7 @@ def cancel_pending(job_ids: Sequence[UUID], *, at: datetime | None = None) -> in
         raise RuntimeError("a row that was read under the lock changed")
     events.emit_for_jobs(
         "job.status",
-        [(job, _standing(job, Status.CANCELLED)) for job in jobs],
+        [(job, standing_of(job, Status.CANCELLED)) for job in jobs],
     )
-    _ended([job.pk for job in jobs])
+    announce_ended([job.pk for job in jobs])
     return won
-
-
-def retry(job_id: UUID, **changes: datetime | None) -> bool:
-    """Queue a failed or cancelled job again, with another `deadline` if that is among the changes.
-
-    See `retry_many`. Raises jobs.inputs.InputGone: roll back then.
-    """
-    again, gone = retry_many([job_id], {job_id: changes["deadline"]} if changes else {})
-    if gone:
-        raise inputs.InputGone(str(job_id))
-    return bool(again)
-
-
-def retry_many(
-    job_ids: Sequence[UUID], deadlines: Mapping[UUID, datetime | None] | None = None
-) -> tuple[list[Job], set[UUID]]:
-    """Queue failed or cancelled jobs again; each starts once its old attempt is cleared.
-
-    A deadline that has passed goes, or the next sweep would fail the job again; one of `deadlines`
-    takes its place. Returns the jobs that wait now, and those that do not, as a file that they are
-    made from is gone. Call `hold_queue` before, for more than one.
-    """
-    _in_transaction()
-    now = timezone.now()
-    ended = Job.objects.listed().filter(
-        pk__in=job_ids, status__in=[Status.FAILED, Status.CANCELLED]
-    )
-    # Rows, then files, then events, each for all of them: the order in which all take their locks.
-    held = {
-        job.pk: job for job in ended.order_by("pk").select_for_update(no_key=True, of=("self",))
-    }
-    gone = inputs.hold_again(held.values())
-    ids = [pk for pk in held if pk not in gone]
-    rows = Job.objects.filter(pk__in=ids)
-    rows.update(
-        status=Status.PENDING,
-        server_alias="",
-        retry_at=None,
-        started_at=None,
-        finished_at=None,
-        held=False,
-        avoid_servers=[],
-        memory_step=0,
-        attempts_made=0,
-        error_code="",
-        error_message="",
-        error_hint="",
-        updated_at=now,
-        deadline=Case(When(deadline__gt=now, then=F("deadline")), default=None),
-    )
-    for pk, deadline in (deadlines or {}).items():
-        rows.filter(pk=pk).update(deadline=deadline)
-    # Now that all of them wait: what they need may have ended, or begun anew, meanwhile.
-    rows.update(blocked=waits_for_others())
-    jobs = list(rows.order_by("position", "pk"))
-    events.emit_for_jobs("job.status", [(job, _standing(job, Status.PENDING)) for job in jobs])
-    late = [job for job in jobs if job.deadline != held[job.pk].deadline]
-    fields = ["deadline"]
-    events.emit_for_jobs(
-        "job.changed",
-        [
-            (job, events.JobChanged(job=str(job.pk), status=job.status, fields=fields))
-            for job in late
-        ],
-    )
-    announce_all(jobs)
-    return jobs, gone
-
-
-def put_back(was: Mapping[UUID, Mapping[str, Any]], *, at: datetime) -> list[Job]:
-    """Let those of these jobs be failed as they were that still wait as a retry then left them.
-
-    The undo of a retry; returns them.
-    """
-    _in_transaction()
-    hold_queue()
-    waiting = Job.objects.listed().filter(pk__in=was, status=Status.PENDING, updated_at=at)
-    jobs = list(waiting.order_by("pk").select_for_update(no_key=True, of=("self",)))
-    now = timezone.now()
-    told = []
-    for job in jobs:
-        Job.objects.filter(pk=job.pk).update(**was[job.pk], updated_at=now)
-        job.refresh_from_db()
-        trouble = Trouble(job.error_code, job.error_message, job.error_hint)
-        told.append((job, {**_standing(job, job.status), "error": trouble.as_dict()}))
-    events.emit_for_jobs("job.status", told)
-    _ended([job.pk for job in jobs])
-    return jobs
-
-
-def restore(job_ids: Sequence[UUID], *, ended_at: datetime) -> list[Job]:
-    """Queue those of these jobs again that ended at this moment; return them.
-
-    The undo of a cancel: what was counted stays counted, and a run that was cut off has to be
-    cleared before the job starts again, as after a retry.
-    """
-    _in_transaction()
-    hold_queue()
-    gone = Job.objects.listed().filter(
-        pk__in=job_ids, status__in=[Status.CANCELLED, Status.FAILED], finished_at=ended_at
-    )
-    jobs = list(gone.order_by("pk").select_for_update(no_key=True, of=("self",)))
-    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(
-        status=Status.PENDING,
-        server_alias="",
-        finished_at=None,
-        blocked=waits_for_others(),
-        error_code="",
-        error_message="",
-        error_hint="",
-        updated_at=timezone.now(),
-    )
-    for job in jobs:
-        job.status, job.server_alias = Status.PENDING, ""
-    events.emit_for_jobs("job.status", [(job, _standing(job, Status.PENDING)) for job in jobs])
-    announce_all(jobs)
-    return jobs

@@ -25,8 +25,9 @@ from dispatch.scheduling import Candidate, ServerState, choose
 from dispatch.states import Rivals
 from jobs import transitions
 from jobs.choices import LaneClass
-from jobs.inputs import OutputMissing, restore, with_outputs
+from jobs.inputs import restore
 from jobs.models import Attempt, Job, QueueSettings, hold_queue
+from jobs.outputs import OutputMissing, with_outputs
 from jobs.readiness import begin_due
 from mobilesd.rows import Reader
 from mobilesd.storage import has_room

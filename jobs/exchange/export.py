@@ -18,7 +18,7 @@ from django.db.models import Prefetch
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import inputs
+from jobs import inputs, outputs
 from jobs.choices import Status
 from jobs.models import Batch, Job, JobDependency, JobInput
 from jobs.querysets import QUEUE_ORDER, JobQuerySet
@@ -120,10 +120,10 @@ class Exporter:
         needs = Prefetch("needs", unmet)
         files = Prefetch("inputs", JobInput.objects.order_by("pk"))
         for job in self._queue().prefetch_related(needs, files).iterator(chunk_size=_CHUNK):
-            if any(one not in ids for one in inputs.bound_jobs(job.generation_params)):
+            if any(one not in ids for one in outputs.bound_jobs(job.generation_params)):
                 try:
-                    job.generation_params = inputs.with_outputs(job.generation_params)
-                except (inputs.OutputMissing, FileNotFoundError):
+                    job.generation_params = outputs.with_outputs(job.generation_params)
+                except (outputs.OutputMissing, FileNotFoundError):
                     why = "It starts from a picture of a job that is not written."
                     self.left_out.append({"id": str(job.pk), "why": why})
                     continue

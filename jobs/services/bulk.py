@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, inputs, journal, transitions, wording
+from jobs import events, inputs, journal, outputs, transitions, wording
 from jobs.checksums import JOB, of_row
 from jobs.choices import Status
 from jobs.models import Batch, Job, hold_queue
@@ -223,7 +223,7 @@ def _ties(bulk: BulkOrder, jobs: Sequence[Job], actor: Actor) -> list[tuple[Ties
     """Return what the jobs are to wait for, with those that wait for the same."""
     alike: dict[tuple[UUID, ...], list[UUID]] = {}
     for job in jobs:
-        alike.setdefault(tuple(inputs.bound_jobs(job.generation_params)), []).append(job.pk)
+        alike.setdefault(tuple(outputs.bound_jobs(job.generation_params)), []).append(job.pk)
     found = [(ties_of(bulk.order.depends_on, bound, actor), ids) for bound, ids in alike.items()]
     return [(ties, ids) for ties, ids in found if ties is not None]
 

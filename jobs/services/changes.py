@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, transitions
+from jobs import again, events, transitions
 from jobs.checksums import JOB, of_row
 from jobs.choices import Kind, Status
 from jobs.inputs import InputGone
@@ -138,7 +138,7 @@ def retry(job_id: UUID, actor: Actor, *, seed: Seed = "same", **changes: Unpack[
         check_deadline(changes.get("deadline"), job.not_before)
         with _all_there(job_id), write_turn(), transaction.atomic():
             check_quota(actor, 1)
-            queued = transitions.retry(job_id, **changes)
+            queued = again.retry(job_id, **changes)
             if queued:
                 prefix = actor.key_prefix or ""
                 Retry.objects.create(job_id=job_id, api_key_prefix=prefix, at=timezone.now())

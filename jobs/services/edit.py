@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, inputs, transitions, wording
+from jobs import events, inputs, outputs, transitions, wording
 from jobs.choices import Status
 from jobs.models import Job, JobDependency, hold_queue
 from jobs.params import normalise
@@ -104,7 +104,7 @@ def _apply(job: Job, actor: Actor, changes: Mapping[str, Any], params: Mapping[s
         }
     ties = None
     if taken is not None or "depends_on" in changes:
-        bound = inputs.bound_jobs(job.generation_params if taken is None else taken.params)
+        bound = outputs.bound_jobs(job.generation_params if taken is None else taken.params)
         kept = order.depends_on if "depends_on" in changes else chains.needs_of(job.pk)
         ties = chains.ties_of(kept, bound, actor) or chains.Ties({}, actor)
     with write_turn(), transaction.atomic():
@@ -154,7 +154,7 @@ def wait_no_more(job_id: UUID, parent: UUID, actor: Actor) -> int:
             job = find(job_id, actor)
             raise wrong_state(job, f"The job waits for nothing any more: it is {job.status}.")
         job = Job.objects.get(pk=job_id)
-        if parent in inputs.bound_jobs(job.generation_params):
+        if parent in outputs.bound_jobs(job.generation_params):
             raise wrong_state(
                 job,
                 f"The job is made from a picture of the job {parent}: it can't run without it.",

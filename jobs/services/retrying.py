@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import chains, inputs, transitions
+from jobs import again, chains, inputs
 from jobs.choices import Status
 from jobs.models import Job, Retry, Undo, hold_queue
 from jobs.services import undo
@@ -57,15 +57,15 @@ def retry_batch(batch_id: UUID, actor: Actor) -> Retried:
             check_quota(actor, failed.count())  # before the lock of the queue, as everywhere
         hold_queue()
         rows = {job.pk: job for job in failed.order_by("position", "pk")}
-        again, _ = transitions.retry_many(_able(rows.values()))
-        if not again:
+        queued, _ = again.retry_many(_able(rows.values()))
+        if not queued:
             return Retried(0, list(rows))
-        _count(again, actor)
-        was = {job.pk.hex: _was(rows[job.pk]) for job in again}
-        state = {"retried": {again[0].updated_at.isoformat(): was}}
+        _count(queued, actor)
+        was = {job.pk.hex: _was(rows[job.pk]) for job in queued}
+        state = {"retried": {queued[0].updated_at.isoformat(): was}}
         row = undo.remember(actor, "retry_batch", state)
-    done = {job.pk for job in again}
-    return Retried(len(again), [pk for pk in rows if pk not in done], row)
+    done = {job.pk for job in queued}
+    return Retried(len(queued), [pk for pk in rows if pk not in done], row)
 
 
 def retry_together(
@@ -82,13 +82,13 @@ def retry_together(
         hold_queue()
         others = _able(Job.objects.filter(pk__in=wanted), [job_id])
         deadlines = {job_id: changes["deadline"]} if "deadline" in changes else {}
-        again, gone = transitions.retry_many([job_id, *others], deadlines)
+        queued, gone = again.retry_many([job_id, *others], deadlines)
         if job_id in gone:
             raise input_gone(job_id, "retried")
-        done = {job.pk for job in again}
+        done = {job.pk for job in queued}
         if job_id not in done:
             raise no_retry(find(job_id, actor))
-        _count(again, actor)
+        _count(queued, actor)
         if seed == "new":
             draw_seed(job_id)
     return find(job_id, actor), [pk for pk in wanted if pk in done]

@@ -7,7 +7,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, inputs, transitions, wording
+from jobs import events, inputs, outputs, transitions, wording
 from jobs.checksums import JOB, of_row
 from jobs.models import Job, hold_queue
 from jobs.params import Normalised, normalise
@@ -46,7 +46,7 @@ def submit(order: Order, actor: Actor) -> Submission:
         *ports.servers.submission_warnings(normalised.params, app_type, order.target_server_alias),
     ]
     taken = inputs.take(normalised.params, actor)
-    ties = ties_of(order.depends_on, inputs.bound_jobs(taken.params), actor)
+    ties = ties_of(order.depends_on, outputs.bound_jobs(taken.params), actor)
     job = new_job(order, actor, app_type, normalised, taken.params, warnings)
     job.checksum = of_row(job, JOB)
     new = _New(actor, job, taken, ties, order.idempotency_key, body_sha256)

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apikeys.actors import Actor
-from jobs import events, transitions, wording
+from jobs import again, events, transitions, wording
 from jobs.choices import Status
 from jobs.models import Batch, Job, JobDependency, Retry, Undo, hold_queue
 from jobs.ports import ports
@@ -193,9 +193,7 @@ def _restored(kind: Kind, job_ids: Sequence[UUID], at: datetime) -> int:
         with write_turn(), transaction.atomic():
             hold_queue()  # before the locks of several jobs
             _hold(ids)
-            jobs = (
-                transitions.restore(ids, ended_at=at) if kind == "ended" else _shown_again(ids, at)
-            )
+            jobs = again.restore(ids, ended_at=at) if kind == "ended" else _shown_again(ids, at)
             restored += len(jobs) + _their_dependents(jobs, at)
     return restored
 
@@ -207,7 +205,7 @@ def _failed_again(was: Mapping[str, Mapping[str, Any]], at: datetime) -> int:
         for pk, kept in was.items()
     }
     with write_turn(), transaction.atomic():
-        jobs = transitions.put_back(values, at=at)
+        jobs = again.put_back(values, at=at)
         # Of a retry that never was, the quotas know nothing.
         Retry.objects.filter(job__in=jobs, at__gte=at).delete()
     return len(jobs)
@@ -246,7 +244,7 @@ def _their_dependents(jobs: Sequence[Job], since: datetime) -> int:
         frontier = []
         for pk, ended_at in list(free.values_list("pk", "finished_at")):
             if ended_at is not None:
-                frontier += [job.pk for job in transitions.restore([pk], ended_at=ended_at)]
+                frontier += [job.pk for job in again.restore([pk], ended_at=ended_at)]
         restored += len(frontier)
     return restored
 

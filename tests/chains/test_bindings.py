@@ -10,8 +10,9 @@ from dispatch.dispatchers.registry import dispatcher_for
 from dispatch.lanes.claims import Claimer
 from gallery.models import Image
 from jobs import inputs
-from jobs.inputs import OutputMissing, restore, with_outputs
-from jobs.models import Job, JobDependency, JobInput
+from jobs.inputs import restore
+from jobs.models import Attempt, Job, JobDependency, JobInput
+from jobs.outputs import OutputMissing, with_outputs
 from jobs.services import patch, submit
 from mobilesd.errors import InvalidInput
 from tests import factories
@@ -88,10 +89,11 @@ def test_a_picture_that_was_deleted_meanwhile_fails_the_job_clearly(server):
     Image.objects.all().delete()
     with pytest.raises(OutputMissing, match=str(first.pk)):
         with_outputs(params_of(second))
+    second.refresh_from_db()
     claimer = Claimer.__new__(Claimer)
     claimer._inventory, claimer._inventory_at = None, 0.0
     with pytest.raises(BackendError) as refused:
-        claimer._prepare(server, Job.objects.get(pk=second.pk), dispatcher_for(server))
+        claimer._prepare(server, Attempt(job=second), dispatcher_for(server))
     assert refused.value.error_class is ErrorClass.PERMANENT
     assert refused.value.code == "input_missing"
     assert str(first.pk) in refused.value.message

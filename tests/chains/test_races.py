@@ -12,7 +12,7 @@ from django.db import connection, connections, transaction
 
 from apikeys.actors import SYSTEM
 from dispatch.sweep import Sweep
-from jobs import chains, transitions
+from jobs import again, chains, transitions
 from jobs.choices import Status
 from jobs.models import Attempt, Job, JobDependency
 from jobs.services import submit
@@ -77,11 +77,11 @@ def test_a_child_is_not_claimed_once_its_parent_waits_again():
         second = waiting(first, on_failure="run")
         fail(start(first))
 
-        def again():
+        def queue_again():
             with transaction.atomic():
-                return transitions.retry(first.pk)  # noqa: B023
+                return again.retry(first.pk)  # noqa: B023
 
-        attempt, queued = at_once(lambda: claim(second), again)  # noqa: B023
+        attempt, queued = at_once(lambda: claim(second), queue_again)  # noqa: B023
         assert queued is True
         assert claim(second) is None
         assert Attempt.objects.filter(job=second).count() == (attempt is not None)

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apikeys.actors import SYSTEM
 from dispatch.candidates import candidates_for, reasons
-from jobs import transitions
+from jobs import again
 from jobs.models import Job, JobDependency
 from jobs.services import submit
 from jobs.signals import job_waiting
@@ -102,7 +102,7 @@ def test_a_parent_that_is_retried_is_waited_for_again():
     fail(start(first))
     assert is_due(second)
     with transaction.atomic():
-        assert transitions.retry(first.pk)
+        assert again.retry(first.pk)
     assert claim(second) is None
 
 

@@ -29,7 +29,7 @@ from dispatch.lease import Sighting
 from dispatch.models import Server
 from dispatch.sweep import Sweep
 from gallery.models import Image
-from jobs import transitions
+from jobs import again, transitions
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Event, Job, LiveEvent
 from tests.dispatch import lane_audit
@@ -215,7 +215,7 @@ class LaneProtocol(RuleBasedStateMachine):
 
     def _retry(self, job: Job) -> None:
         with transaction.atomic():
-            if transitions.retry(job.pk):
+            if again.retry(job.pk):
                 self.ended.pop(job.pk, None)  # the one way out of a final state
 
     def _job(self, which: int) -> Job:

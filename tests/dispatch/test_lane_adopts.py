@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from dispatch.fakes.forge import FakeForge
-from jobs import transitions
+from jobs import again, transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Attempt
 from tests.dispatch.lane_harness import (
@@ -69,7 +69,7 @@ def test_a_cancelled_job_that_is_retried_waits_until_its_old_run_is_gone(cluster
         _crash_while_it_runs(cluster, fake, server)
         with transaction.atomic():
             transitions.cancel(job.pk)
-            transitions.retry(job.pk)
+            again.retry(job.pk)
         cluster.start(server)
         assert until_final([job])[0].status == Status.COMPLETED
         first, second = fake.log.runs()

@@ -14,7 +14,7 @@ from dispatch.dispatchers.forge import ForgeDispatcher
 from dispatch.fakes.forge import FakeForge
 from dispatch.models import Timing
 from gallery.models import Image
-from jobs import transitions
+from jobs import again, transitions
 from jobs.choices import Kind, Outcome, Status
 from jobs.models import Attempt
 from tests import factories
@@ -298,7 +298,7 @@ def test_a_job_that_is_retried_at_once_begins_when_its_old_run_is_over(folder: P
             eventually(lambda: samples(fake))
             with transaction.atomic():
                 transitions.cancel(job.pk)
-                transitions.retry(job.pk)
+                again.retry(job.pk)
             fake.engine.seconds = 0.1
             assert until_final([job])[0].status == Status.COMPLETED
         first, second = fake.log.runs()

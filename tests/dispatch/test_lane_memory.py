@@ -6,7 +6,7 @@ from dispatch.dispatchers.forge import inventory as listing
 from dispatch.fakes.forge import FakeForge
 from dispatch.models import Server
 from gallery.models import Image
-from jobs import transitions
+from jobs import again
 from jobs.choices import Status
 from jobs.models import Attempt, Job
 from tests.dispatch.lane_harness import connected, lane, queue, until_final
@@ -157,7 +157,7 @@ def test_a_retry_begins_at_the_top_again() -> None:
     [job] = queue()
     Job.objects.filter(pk=job.pk).update(status=Status.FAILED, memory_step=2)
     with transaction.atomic():
-        assert transitions.retry(job.pk)
+        assert again.retry(job.pk)
     job.refresh_from_db()
     assert job.memory_step == 0
     assert not Attempt.objects.exists()

@@ -11,7 +11,7 @@ from dispatch.fakes.forge import FakeForge
 from dispatch.lanes import store
 from dispatch.lanes.run import Run
 from gallery.models import Image
-from jobs import transitions
+from jobs import again, transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Event, Job, JobProgress, QueueSettings
 from tests import factories
@@ -211,7 +211,7 @@ def test_a_cancelled_job_keeps_its_finished_pictures_and_a_retry_makes_the_other
             cancel(job)
         assert [row[:2] for row in results(job)] == [(0, "500"), (1, "501")]
         with transaction.atomic():
-            assert transitions.retry(job.pk)
+            assert again.retry(job.pk)
         fake.log.clear()
         with lane(server, linger=0.05):
             [done] = until_final([job])

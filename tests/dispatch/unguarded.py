@@ -85,7 +85,7 @@ def install(patch: Callable[[str, Any], Any]) -> None:
     patch("dispatch.lease.take", take)
     patch("dispatch.lease.Lease.renew", renew)
     patch("dispatch.lease.Lease.fenced", fenced)
-    patch("jobs.transitions._in_transaction", lambda: None)
+    patch("jobs.transitions.in_transaction", lambda: None)
     patch("dispatch.lanes.claims.transitions", _Transitions())
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import SYSTEM
-from jobs import purge, services, transitions
+from jobs import again, purge, services, transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Batch, Event, Job, JobDependency, JobText, Undo
 from jobs.services import undo
@@ -192,7 +192,7 @@ def test_a_crash_on_the_way_leaves_something_to_undo(api, member, monkeypatch):
     monkeypatch.setattr(module, "_AT_ONCE", 2)
     jobs = [factories.job(owner=member, position=n) for n in range(5)]
     undo_id = taken(api, "POST", "/api/v2/queue/clear")
-    real, calls = transitions.restore, []
+    real, calls = again.restore, []
 
     def dies(ids, **options):
         calls.append(ids)
@@ -200,7 +200,7 @@ def test_a_crash_on_the_way_leaves_something_to_undo(api, member, monkeypatch):
             raise SystemExit
         return real(ids, **options)
 
-    monkeypatch.setattr(transitions, "restore", dies)
+    monkeypatch.setattr(again, "restore", dies)
     with pytest.raises(SystemExit):
         undo.undo(uuid.UUID(undo_id), services.find(jobs[0].pk, SYSTEM) and actor_of(member))
     assert len(queue()) == 2

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apikeys.actors import SYSTEM
-from jobs import journal, services, transitions
+from jobs import again, journal, services
 from jobs.models import Job
 from mobilesd.backups import snapshots
 from tests.safety.world import World
@@ -58,7 +58,7 @@ def test_the_later_change_wins_though_its_file_sorts_first(world: World, put_bac
     world.cancel(job_id)
     put_back(TWO_DAYS)
     with transaction.atomic():
-        assert transitions.retry(job_id)
+        assert again.retry(job_id)
     assert len(journal.files()) == 2
     assert journal.read().jobs[str(job_id)]["status"] == "pending"
     world.lose()

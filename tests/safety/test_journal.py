@@ -8,7 +8,7 @@ import pytest
 from django.db import connections, transaction
 
 from apikeys.actors import SYSTEM
-from jobs import journal, services
+from jobs import again, journal, services
 from jobs.models import Batch, Job
 from mobilesd.backups import snapshots
 from tests.safety.world import World
@@ -94,9 +94,7 @@ def test_the_latest_state_wins(world: World):
     job_id = world.submit()
     world.cancel(job_id)
     with transaction.atomic():
-        from jobs import transitions
-
-        assert transitions.retry(job_id)
+        assert again.retry(job_id)
     assert journal.read().jobs[str(job_id)]["status"] == "pending"
     world.complete(job_id)
     told = journal.read()
