@@ -186,7 +186,7 @@ def _take_scripts(params: dict[str, Any], p: Any, runner: Any, skip: set[str]) -
     for script in runner.alwayson_scripts:
         title = str(script.title())
         given = _arguments(script, args)
-        if given and title.lower() not in skip and given != _defaults(script, len(given)):
+        if given and title.lower() not in skip and given != _defaults(script):
             always[title] = {"args": given}
     if always:
         params["alwayson_scripts"] = always
@@ -213,14 +213,14 @@ def _argument(value: Any, where: str) -> Any:
     )
 
 
-def _defaults(script: Any, count: int) -> list[Any] | None:
+def _defaults(script: Any) -> list[Any] | None:
     """Return what Forge's API takes when a request does not name the script; None if unknown.
 
     These are the values that the script's ui() wrote into its inputs; those that stand on the
     page at its start can be others, from ui-config.json.
     """
     known = getattr(getattr(script, "api_info", None), "args", None)
-    if known is None or len(known) != count:
+    if known is None:
         return None
     try:
         return [_argument(argument.value, "a default") for argument in known]

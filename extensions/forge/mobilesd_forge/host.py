@@ -27,7 +27,6 @@ DATA = FOLDER / "data"
 _SECTION = ("mobilesd", TITLE)
 
 _service: Service | None = None
-_companion: Any = None
 
 
 def _read_settings() -> settings.Settings:
@@ -70,8 +69,8 @@ def _on_ui_settings() -> None:
             settings.default_url(FOLDER), "Address of MobileSD, such as http://192.168.1.20:8000"
         ),
     )
-    add("mobilesd_key", _place("mobilesd-key"))
-    add("mobilesd_test", _place("mobilesd-test"))
+    add("mobilesd_key_place", _place("mobilesd-key"))
+    add("mobilesd_test_place", _place("mobilesd-test"))
     add(
         "mobilesd_target",
         _option(
@@ -100,6 +99,8 @@ def _on_ui_settings() -> None:
             {"choices": list(settings.LANES)},
         ),
     )
+    if companion := _companion():
+        _attempt("show the companion's settings", lambda: companion.add_options(_SECTION))
 
 
 def _option(default: Any, label: str, component: Any = None, args: Any = None, **more: Any) -> Any:
@@ -136,6 +137,8 @@ def _place(name: str) -> Any:
 def _on_ui_tabs() -> list[tuple[Any, str, str]]:
     with gr.Blocks(analytics_enabled=False) as tab:
         gr.HTML(jobs_html(service().page_token, "txt2img"))
+        if companion := _companion():
+            _attempt("show the companion's token", lambda: companion.token_panel(DATA))
     return [(tab, TITLE, "mobilesd_tab")]
 
 
@@ -144,19 +147,16 @@ def _on_app_started(demo: Any, app: Any) -> None:
     _attempt("send and follow jobs", service().start)
     if demo is not None:
         _attempt("show jobs", lambda: service().install_routes(app))
-    _attempt("run jobs as a companion", lambda: _install_companion(app))
+    if companion := _companion():
+        _attempt("be a companion", lambda: companion.install_companion(app, DATA))
 
 
-def _install_companion(app: Any) -> None:
-    global _companion
+def _companion() -> Any:
+    """Return the engine companion's side of Forge; None for an extension without it."""
     try:
-        companion = importlib.import_module("mobilesd_forge.companion")
-        engine = importlib.import_module("mobilesd_forge.host_engine").ForgeEngine()
+        return importlib.import_module("mobilesd_forge.host_companion")
     except ImportError:
-        return  # an extension without it
-    if _companion is not None:
-        _companion.stop()  # "Reload UI": the old app's, which works on the same folder
-    _companion = companion.install(app, engine, DATA)
+        return None
 
 
 def _attempt(what: str, do: Callable[[], Any]) -> None:

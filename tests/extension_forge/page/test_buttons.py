@@ -105,6 +105,7 @@ def test_generate_is_untouched_and_knows_nothing_of_us(
     with_us = generate(open_page(forge), forge)
     assert with_us["args"] == alone["args"]
     assert with_us["with inputs"] == alone["with inputs"]
+    assert with_us["with hooks"] == alone["with hooks"]
     assert "MobileSD" not in with_us["with inputs"]
     assert forge.submitted == []
 

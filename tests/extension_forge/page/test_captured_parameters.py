@@ -70,7 +70,7 @@ def test_the_recorded_page_reaches_a_server_as_it_was() -> None:
 
 
 def test_what_stands_in_fields_and_what_is_at_its_default_is_left_out() -> None:
-    params = captured(page())
+    params = captured(page(Sampler=[3, "Euler", "Karras"], Seed=[7, True, 8, 0.5, 0, 0]))
     assert "alwayson_scripts" not in params
     assert "script_name" not in params
     assert None not in params.values()

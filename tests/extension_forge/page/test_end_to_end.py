@@ -60,7 +60,7 @@ def everything(
 ) -> Iterator[Everything]:
     with install() as mobilesd:
         gpu = mobilesd.fake("gpu", checkpoints=[CHECKPOINT], seconds=0.05)
-        env = {"STAND_IN_MOBILESD_URL": mobilesd.url}
+        env = {"STAND_IN_MOBILESD_URL": mobilesd.url, "STAND_IN_CHECKPOINT": CHECKPOINT}
         with StandIn(tmp_path / "forge", recording=False, env=env) as forge:
             yield Everything(mobilesd, gpu, forge)
 

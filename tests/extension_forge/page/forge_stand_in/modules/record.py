@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from modules import processing
+from modules.scripts import Script
 
 
 def generated(tab, p, args):
@@ -13,7 +14,14 @@ def generated(tab, p, args):
     titles = [
         script.title() for script in p.scripts.alwayson_scripts if script.args_to > script.args_from
     ]
+    hooks = ("setup", "process", "run", "effect")
+    hooked = [
+        script.title()
+        for script in p.scripts.scripts
+        if any(getattr(type(script), hook) is not getattr(Script, hook) for hook in hooks)
+    ]
     line = {
+        "with hooks": hooked,
         "tab": tab,
         "args": len(args),
         "with inputs": titles,

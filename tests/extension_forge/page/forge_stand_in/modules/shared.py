@@ -84,5 +84,7 @@ opts = Options(
     initial_noise_multiplier=1.0,
     compact_prompt_box=False,
 )
+if checkpoint := os.environ.get("STAND_IN_CHECKPOINT"):
+    opts.data["sd_model_checkpoint"] = checkpoint
 if url := os.environ.get("STAND_IN_MOBILESD_URL"):
     opts.data["mobilesd_url"] = url

@@ -43,7 +43,7 @@ class Toprow:
     def _tools(self):
         with gr.Row(elem_id=f"{self.tab}_tools"):
             gr.Button("↙", elem_classes=["tool"], min_width=20)
-            gr.Button("🗑️", elem_classes=["tool"], min_width=20)
+            gr.Button("✕", elem_classes=["tool"], min_width=20)
         self.styles = gr.Dropdown(
             list(shared.STYLES), multiselect=True, label="Styles", elem_id=f"{self.tab}_styles"
         )
@@ -261,15 +261,17 @@ def _setting(key):
     kinds = {str: gr.Textbox, int: gr.Number, bool: gr.Checkbox}
     component = info.component or kinds[type(info.default)]
     options = {"label": info.label, "value": getattr(shared.opts, key), "elem_id": f"setting_{key}"}
-    made = component(**options, **_args(info))
-    if info.refresh is not None:
-        refresh = gr.Button("🔄", elem_id=f"refresh_{key}")
+    if info.refresh is None:
+        return component(**options, **_args(info))
+    with gr.Row():
+        made = component(**options, **_args(info))
+        refresh = gr.Button("↻", elem_id=f"refresh_{key}", elem_classes=["tool"], min_width=20)
 
-        def refreshed():
-            info.refresh()
-            return gr.update(**_args(info))
+    def refreshed():
+        info.refresh()
+        return gr.update(**_args(info))
 
-        refresh.click(fn=refreshed, inputs=[], outputs=[made])
+    refresh.click(fn=refreshed, inputs=[], outputs=[made])
     return made
 
 
