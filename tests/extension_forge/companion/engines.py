@@ -19,6 +19,8 @@ class HandEngine:
         self._turn = threading.Condition()
         self._steps = 0
         self._sampling = False
+        self.encoded = threading.Event()  # the answer is written down when this is set
+        self.encoded.set()
         self._ends = []
 
     def attach(self, app):
@@ -32,6 +34,7 @@ class HandEngine:
             self.begun.append(token)
             outcome = self._sample(token, stop)
         released()
+        self.encoded.wait(10)
         return outcome
 
     def _sample(self, token, stop):
