@@ -249,18 +249,18 @@ def test_one_that_waits_behind_somebody_elses_never_hits_theirs(folder: Path) ->
         server = connected(fake)
         theirs = foreign_run(fake)
         eventually(lambda: samples(fake))
+        fake.engine.seconds = 60  # ours would take so long
         [job] = queue(params={"steps": 40})
         with lane(server, linger=0.05):
             eventually(lambda: len(fake.log.runs()) == 2)
             cancel(job)
             theirs.join()
-            after = foreign_run(fake)
-            eventually(no_attempt_left, 4)
-            after.join()
+            eventually(no_attempt_left)
+        fake.engine.seconds = 0.1
+        foreign_run(fake).join()
         first, ours, last = fake.log.runs()
     assert not first.interrupted
     assert ours.interrupted
-    assert ours.ended_at - ours.started_at < 0.5, "it stopped at its first step"
     assert not last.interrupted
 
 
@@ -385,11 +385,11 @@ def test_what_was_sent_without_it_is_waited_out_although_there_is_one_now(
 
 def test_a_fetched_picture_teaches_no_durations(cluster: Cluster, folder: Path) -> None:
     """It may have ended long before: a duration until its fetch would spoil the forecasts."""
-    with FakeForge(seconds=0.8, companion=folder) as fake:
+    with FakeForge(seconds=3, companion=folder) as fake:
         server = connected(fake)
-        [job] = queue()
+        [job] = queue(params={"steps": 30})
         dead = cluster.start(server)
-        eventually(lambda: Attempt.objects.get().first_step_at if samples(fake) else None)
+        eventually(Attempt.objects.filter(first_step_at__isnull=False).exists)
         dead.kill()
         eventually(lambda: states(folder) == {"done"})
         following = cluster.start(server)

@@ -18,6 +18,9 @@ class HandEngine:
         self._gpu = threading.Lock()
         self._turn = threading.Condition()
         self._steps = 0
+        self._sampling = False
+        self.encoded = threading.Event()  # the answer is written down when this is set
+        self.encoded.set()
         self._ends = []
 
     def attach(self, app):
@@ -31,11 +34,13 @@ class HandEngine:
             self.begun.append(token)
             outcome = self._sample(token, stop)
         released()
+        self.encoded.wait(10)
         return outcome
 
     def _sample(self, token, stop):
-        taken = self._steps
         with self._turn:
+            taken, self._sampling = self._steps, True
+            self._turn.notify_all()
             while True:
                 if self._ends:
                     end = self._ends.pop(0)
@@ -43,9 +48,11 @@ class HandEngine:
                 if self._steps > taken:
                     taken = self._steps
                     if stop():
+                        self._sampling = False
                         self.stopped.append(token)
                         return Outcome(200, b'{"half": "baked"}')
                 self._turn.wait(10)
+            self._sampling = False
         if isinstance(end, BaseException):
             raise end
         return end
@@ -53,9 +60,10 @@ class HandEngine:
     def look(self, token, *, preview):
         return self.looks.get(token, Look(active=True)) if token in self.begun else None
 
-    def step(self):
-        """Let the run that samples come to its next step."""
+    def step(self, seconds=5):
+        """Let the run that samples, or will in a moment, come to its next step."""
         with self._turn:
+            self._turn.wait_for(lambda: self._sampling, timeout=seconds)
             self._steps += 1
             self._turn.notify_all()
 

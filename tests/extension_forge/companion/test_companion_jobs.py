@@ -1,7 +1,6 @@
 """Each token is run once at most; what was made is kept until it is fetched; a cancel is exact."""
 
 import json
-import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 from mobilesd_forge.companion.jobs import Jobs, Limits, NotTaken
 from mobilesd_forge.companion.records import FINAL, Records
 
-from tests.extension_forge.companion.conftest import Bench
+from tests.extension_forge.companion.conftest import Bench, eventually
 from tests.extension_forge.companion.engines import HandEngine, answered
 
 
@@ -105,26 +104,19 @@ def test_an_engine_that_breaks_fails_the_job_and_goes_on(bench):
 
 
 def test_the_next_one_begins_when_the_engine_is_free_and_not_only_when_the_answer_is_written(
-    bench, monkeypatch
+    bench,
 ):
     """Else the GPU waits while pictures are encoded."""
     b = bench()
-    written = threading.Event()
-    save = Records.save
-
-    def slow(self, record, answer=b""):
-        if answer:
-            written.wait(10)
-        save(self, record, answer)
-
-    monkeypatch.setattr(Records, "save", slow)
+    b.engine.encoded.clear()
     b.submit("token-01")
     b.submit("token-02")
     b.engine.finish()
-    b.until("token-02", "running")
+    eventually(lambda: b.engine.begun == ["token-01", "token-02"])
     assert b.state("token-01") == "running"
-    written.set()
+    b.engine.encoded.set()
     b.engine.finish()
+    b.until("token-01", "done")
     b.until("token-02", "done")
 
 
@@ -302,8 +294,10 @@ def test_whatever_happens_a_token_is_run_once_and_a_cancel_is_never_undone(tmp_p
         elif act == "restart":
             begun += b.engine.begun
             b.restart()
+        elif act == "step":
+            b.engine.step(0)
         else:
-            getattr(b.engine, act)()
+            b.engine.finish()
         assert not {t for t in unwanted if b.state(t) in ("queued", "done", "failed")}
     begun += b.engine.begun
     b.jobs.stop()

@@ -257,6 +257,7 @@ def test_two_programs_on_one_folder_share_the_token_and_nothing_else(tmp_path):
     assert second.state("token-01")["state"] == "unknown"
     second.companion.stop()
     third = Asked(tmp_path)
-    assert first.state("token-01")["state"] in ("queued", "running"), "taken for a crash's remains"
+    assert first.state("token-01")["state"] in ("queued", "running")
+    assert third.state("token-01")["state"] == "unknown", "not taken for a crash's remains"
     first.companion.stop()
     third.companion.stop()

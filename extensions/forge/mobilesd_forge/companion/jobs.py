@@ -213,11 +213,6 @@ class Jobs:
         with self._changed:
             if self._stopping:
                 return
-            record = self._records[begun.token]
-            if record.cancelling:
-                # A picture that was finished all the same is not wanted any more.
-                self._end(replace(record, state=_end_of_cancelled(record)))
-                return
         # Written outside of the lock: large answers take a while, and others ask meanwhile.
         ended = replace(
             begun,
@@ -230,7 +225,8 @@ class Jobs:
         self._write(ended, outcome.body)
         with self._changed:
             record = self._records[begun.token]
-            if record.cancelling:  # while it was written
+            if record.cancelling:
+                # A picture that was finished all the same is not wanted any more.
                 self._end(replace(record, state=_end_of_cancelled(record)))
             else:
                 self._records[begun.token] = ended
