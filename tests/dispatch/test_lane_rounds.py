@@ -227,7 +227,9 @@ def test_at_the_end_of_its_time_the_lane_leaves_the_rest_to_the_next_one():
         job = background(4)
         with lane(server, budget=0.5):
             pass
-        assert 0 < made(job) < 4
+        job.refresh_from_db()
+        assert job.status == Status.PENDING
+        assert 0 < job.images_made < 4
         with lane(server, linger=0.05):
             until_final([job])
     assert seeds(fake) == [500, 501, 502, 503]

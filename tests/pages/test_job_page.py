@@ -185,3 +185,39 @@ def test_what_a_job_waits_for_is_read_again_when_a_server_or_the_queue_changes(s
     assert "data-again" in page
     Job.objects.update(status=Status.COMPLETED)
     assert "data-again" not in staff_browser.get(f"/jobs/{job.pk}").content.decode()
+
+
+# --- Jobs of which some pictures are made -------------------------------------------------
+
+
+def _half_made(owner, status):
+    job = factories.job(
+        status,
+        owner=owner,
+        lane_class="background",
+        images_wanted=8,
+        images_made=3,
+        server_alias="a",
+    )
+    for number in range(3):
+        factories.image(job, index=number)
+    return job
+
+
+def test_while_the_next_picture_is_made_those_before_it_are_shown(browser, member):
+    job = _half_made(member, Status.PROCESSING)
+    factories.attempt(job, images=1)
+    page = browser.get(f"/jobs/{job.pk}").text
+    assert "data-watch" in page
+    assert page.count('data-file="') == 3
+    assert "3 of 8 are kept." in page
+    queue = browser.get("/").text
+    assert "3 of 8 pictures made" in queue
+
+
+def test_a_retry_with_a_new_seed_is_offered_only_before_the_first_picture(browser, member):
+    half = _half_made(member, Status.CANCELLED)
+    none = factories.job(Status.CANCELLED, owner=member)
+    pages = [browser.get(f"/jobs/{job.pk}").text for job in (half, none)]
+    assert ["With a new seed" in page for page in pages] == [False, True]
+    assert "3 of 8 pictures are made." in pages[0]
