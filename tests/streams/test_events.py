@@ -85,6 +85,18 @@ async def test_progress_has_no_id(member, token):
         assert not {"id", "mark"} & set(progress)
 
 
+async def test_a_key_of_nobody_gets_the_progress_of_its_own_jobs(transactional_db):
+    key, token = await in_thread(factories.key)(None)
+    job = await in_thread(factories.job)(Status.PROCESSING, api_key=key)
+    other = await in_thread(factories.job)(Status.PROCESSING)
+    async with connection(EVENTS, token) as stream:
+        await _hello(stream)
+        await emit_progress(other, 6)
+        await emit_progress(job, 7)
+        progress = await stream.event()
+        assert (progress["type"], progress["seq"]) == ("job.progress", 7)
+
+
 @pytest.mark.parametrize("how", ["mark", "id", "after"])
 async def test_missed_events_come_first_and_in_order(member, token, how):
     start = await _snapshot()
