@@ -1,17 +1,42 @@
 """The two generation routes: what MobileSD's request becomes on the server that executes."""
 
 import base64
+import contextlib
 import io
 
 import gradio as gr
 from PIL import Image
 
-from modules import processing, scripts
+from modules import processing, scripts, shared
 from modules.api import models
 
 
 def decode_base64_to_image(text):
     return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+# What is set on the server that executes, as different from the page's as it can be.
+_OTHERS = {
+    "sd_model_checkpoint": "another.safetensors",
+    "forge_additional_modules": ["/srv/other/VAE/hard.safetensors"],
+    "CLIP_stop_at_last_layers": 1,
+    "face_restoration": True,
+    "tiling": True,
+    "initial_noise_multiplier": 0.5,
+}
+
+
+@contextlib.contextmanager
+def another_server():
+    """Run with other options and without the page's styles."""
+    options, styles = dict(shared.opts.data), dict(shared.STYLES)
+    shared.opts.data.update(_OTHERS)
+    shared.STYLES.clear()
+    try:
+        yield
+    finally:
+        shared.opts.data.update(options)
+        shared.STYLES.update(styles)
 
 
 class Api:
@@ -65,5 +90,6 @@ class Api:
         p = kind(**fields)
         p.is_api = True
         p.scripts, p.script_args = runner, args
-        digest, effective = processing.process_images(p)
+        with another_server():
+            digest, effective = processing.process_images(p)
         return {"digest": digest, "effective": effective}
