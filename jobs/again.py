@@ -72,9 +72,7 @@ def retry_many(
     # Now that all of them wait: what they need may have ended, or begun anew, meanwhile.
     rows.update(blocked=waits_for_others())
     jobs = list(rows.order_by("position", "pk"))
-    events.emit_for_jobs(
-        "job.status", [(job, transitions.standing_of(job, Status.PENDING)) for job in jobs]
-    )
+    _tell_waiting(jobs)
     late = [job for job in jobs if job.deadline != held[job.pk].deadline]
     fields = ["deadline"]
     events.emit_for_jobs(
@@ -133,9 +131,7 @@ def restore(job_ids: Sequence[UUID], *, ended_at: datetime) -> list[Job]:
     )
     for job in jobs:
         job.status, job.server_alias = Status.PENDING, ""
-    events.emit_for_jobs(
-        "job.status", [(job, transitions.standing_of(job, Status.PENDING)) for job in jobs]
-    )
+    _tell_waiting(jobs)
     transitions.announce_all(jobs)
     return jobs
 

@@ -26,7 +26,7 @@ from dispatch.lanes.claims import Claimer
 from dispatch.lanes.outcomes import Settler
 from dispatch.lanes.run import Run
 from dispatch.models import Server
-from jobs import events, inputs, services, signals, transitions
+from jobs import again, events, inputs, services, signals, transitions
 from jobs.choices import Outcome, Status
 from jobs.models import Attempt, Batch, Delivery, Job, JobDependency, JobProgress, Webhook
 from jobs.services import bulk, places, undo
@@ -358,8 +358,8 @@ def test_a_batch_is_retried_while_one_of_its_jobs_is_deleted(monkeypatch):
 def test_a_batch_is_retried_twice_at_once(monkeypatch):
     whole, jobs = failed_batch()
     with meanwhile() as other:
-        again = partial(services.retry_batch, whole.pk, SYSTEM)
-        after(monkeypatch, transitions, "retry_many", lambda: other.begin(again))
+        retry = partial(services.retry_batch, whole.pk, SYSTEM)
+        after(monkeypatch, again, "retry_many", lambda: other.begin(retry))
         done = [services.retry_batch(whole.pk, SYSTEM), other.result()]
     assert sorted(each.count for each in done) == [0, len(jobs)]
 
@@ -402,7 +402,7 @@ def test_a_cancel_is_undone_while_what_it_took_along_is_deleted(monkeypatch):
     assert Job.objects.get(pk=second.pk).status == Status.FAILED
     with meanwhile() as other:
         delete = partial(services.delete, second.pk, SYSTEM)
-        after(monkeypatch, transitions, "restore", lambda: other.begin(delete))
+        after(monkeypatch, again, "restore", lambda: other.begin(delete))
         undo.undo(taken.pk, SYSTEM)
         other.result()
     assert Job.objects.get(pk=first.pk).status == Status.PENDING
