@@ -418,7 +418,9 @@ def cancel_pending(job_ids: Sequence[UUID], *, at: datetime | None = None) -> in
     in_transaction()
     hold_queue()
     waiting = Job.objects.filter(pk__in=job_ids, status=Status.PENDING, deleted_at__isnull=True)
-    jobs = list(waiting.select_for_update(no_key=True).only("pk", "owner_id"))
+    # Besides what the event needs, what the journal tells of a job that has made some pictures.
+    made = ("images_made", "generation_info", "warnings", "started_at")
+    jobs = list(waiting.select_for_update(no_key=True).only("pk", "owner_id", *made))
     now = at or timezone.now()
     won = Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.PENDING).update(
         status=Status.CANCELLED, finished_at=now, updated_at=now

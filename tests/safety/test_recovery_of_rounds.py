@@ -1,5 +1,6 @@
 """What a job made round by round comes back as well, and is not made again."""
 
+from collections.abc import Callable
 from unittest import mock
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.db import transaction
 from dispatch.dispatchers.base import Answer, Picture
 from dispatch.lanes import store
 from gallery.models import Image
-from jobs import journal
+from jobs import journal, transitions
 from jobs.models import Attempt, Job
 from tests.safety.world import Killed, World, picture
 
@@ -85,14 +86,27 @@ def test_a_job_that_was_completed_in_rounds_has_all_its_pictures(world: World, b
     assert places(job_id) == [(0, "7"), (1, "8"), (2, "9")]
 
 
-def test_a_cancelled_job_keeps_what_its_rounds_made(world: World):
+def alone(job_id: UUID) -> None:
+    assert transitions.cancel(job_id)
+
+
+def among_many(job_id: UUID) -> None:
+    assert transitions.cancel_pending([job_id]) == 1
+
+
+@pytest.mark.parametrize("cancel", [alone, among_many])
+def test_a_cancelled_job_keeps_what_its_rounds_made(world: World, cancel: Callable[[UUID], None]):
     job_id = submit(world)
     world.backup()
     make_rounds(world, job_id, 2)
-    world.cancel(job_id)
+    with transaction.atomic():
+        cancel(job_id)
+    before = Job.objects.get(pk=job_id)
     world.lose()
     job = Job.objects.get(pk=job_id)
     assert (job.status, job.images_made) == ("cancelled", 2)
+    assert job.generation_info == before.generation_info
+    assert job.started_at is not None
     assert places(job_id) == [(0, "7"), (1, "8")]
 
 
