@@ -219,18 +219,16 @@ def _of_event(kind: str, row: Job, payload: Mapping[str, Any]) -> _Record | None
         names += ["generation_info", "warnings", "started_at"] if status in FINAL else []
         names += ["images_made"] if status in FINAL else []
     values = {name: row.__dict__[name] for name in names if name in row.__dict__}
-    trouble = payload.get("error") or {}
-    values |= {
-        "id": row.pk,
-        "status": status,
-        "attempt": payload.get("attempt"),  # whose result completed it
-        "updated_at": now,
-        "deleted_at": None,
-        "finished_at": now if status in FINAL else None,
-        "error_code": trouble.get("code", ""),
-        "error_message": trouble.get("message", ""),
-        "error_hint": trouble.get("hint", ""),
-    }
+    values |= {"id": row.pk, "status": status, "updated_at": now, "deleted_at": None}
+    if kind == "job.status":  # else it says nothing of how, or when, the job came to its status
+        trouble = payload.get("error") or {}
+        values |= {
+            "attempt": payload.get("attempt"),  # whose result completed it
+            "finished_at": now if status in FINAL else None,
+            "error_code": trouble.get("code", ""),
+            "error_message": trouble.get("message", ""),
+            "error_hint": trouble.get("hint", ""),
+        }
     return {"job": values}
 
 

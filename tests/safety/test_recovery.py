@@ -1,16 +1,19 @@
 """A database that is damaged, cut short or gone comes back by itself at the next start."""
 
 import shutil
+from uuid import UUID
 
 import pytest
+from django.db import transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from apikeys.actors import SYSTEM, Actor
 from gallery.files import image_store
 from gallery.models import Image
-from jobs import events, journal, services
+from jobs import events, journal, services, transitions
 from jobs.models import Idempotency, Job
-from jobs.services import Need
+from jobs.services import Need, undo
 from jobs.services.chains import needs_of
 from mobilesd.backups import reports
 from tests import factories
@@ -129,6 +132,49 @@ def test_a_deleted_job_stays_deleted(world: World):
     harm_gone(world)
     assert world.start() is not None
     assert set(world.states()) == {"wanted"}
+
+
+def delete_and_bring_back(job_id: UUID) -> None:
+    taken = services.delete(job_id, SYSTEM).undo
+    assert taken is not None
+    assert undo.undo(taken.pk, SYSTEM).restored == 1
+
+
+@pytest.mark.parametrize("backup", ["before", "after"])
+def test_a_completed_job_that_was_deleted_and_brought_back_is_as_it_was(world: World, backup: str):
+    job_id = world.submit()
+    if backup == "before":
+        world.backup()
+    world.complete(job_id)
+    if backup == "after":
+        world.backup()
+    completed_by = timezone.now()
+    delete_and_bring_back(job_id)
+    harm_gone(world)
+    assert world.start() is not None
+    job = Job.objects.get(pk=job_id)
+    assert job.status == "completed"
+    assert job.finished_at is not None
+    assert job.finished_at <= completed_by
+    assert Image.objects.filter(job=job_id).count() == 1
+
+
+def test_a_failed_job_that_was_deleted_and_brought_back_says_why_it_failed(world: World):
+    job_id = world.submit()
+    world.backup()
+    with transaction.atomic():
+        trouble = transitions.Trouble("deadline_passed", "It was too late.", "Ask earlier.")
+        assert transitions.fail_pending(Job.objects.get(pk=job_id), trouble)
+    delete_and_bring_back(job_id)
+    harm_gone(world)
+    assert world.start() is not None
+    job = Job.objects.get(pk=job_id)
+    assert (job.status, job.error_code, job.error_message, job.error_hint) == (
+        "failed",
+        "deadline_passed",
+        "It was too late.",
+        "Ask earlier.",
+    )
 
 
 @pytest.mark.parametrize("backup", [True, False], ids=["backup", "no backup"])
