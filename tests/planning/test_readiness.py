@@ -163,7 +163,7 @@ def test_a_job_without_its_dependency_is_not_blocked_any_more():
 
 
 def test_a_retry_asks_the_parents_anew():
-    from jobs.transitions import retry
+    from jobs.again import retry
 
     parent = factories.job()
     job = child_of(parent)
