@@ -29,8 +29,8 @@ __all__ = ["Retried", "retry_batch", "retry_together"]
 
 # What a retry takes from a job, and its undo gives back.
 _KEPT = (
-    *("status", "server_alias", "started_at", "finished_at", "retry_at", "deadline", "held"),
-    *("avoid_servers", "memory_step", "attempts_made"),
+    *("status", "server_alias", "started_at", "finished_at", "retry_at", "deadline"),
+    *("held", "blocked", "avoid_servers", "memory_step", "attempts_made"),
     *("error_code", "error_message", "error_hint"),
 )
 

@@ -71,7 +71,9 @@ def test_a_second_time_there_is_nothing_to_do(api, member):
 def test_undo_makes_them_failed_as_they_were(api, member):
     late = timezone.now() - timedelta(hours=1)
     row, jobs = batch(member, failed=2)
-    Job.objects.filter(pk=jobs[0].pk).update(deadline=late)
+    Job.objects.filter(pk=jobs[0].pk).update(
+        deadline=late, retry_at=late, held=True, blocked=True, warnings=["as asked"]
+    )
     before = list(Job.objects.order_by("pk").values())
     offered = retried(api, row)["undo"]
     assert Job.objects.get(pk=jobs[0].pk).deadline is None
