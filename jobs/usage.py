@@ -101,10 +101,12 @@ def _check_jobs(key: ApiKey, limit: int, new_jobs: int, now: datetime) -> None:
     used = sum(made.count() for made in _counted([key.prefix], now))
     if used + new_jobs <= limit:
         return
+    # By `jobs` a program sees what no waiting helps: more at once than the limit.
+    details = {"quota": "jobs_per_day", "limit": limit, "used": used, "jobs": new_jobs}
     if new_jobs > limit:
         raise _refusal(
             f"These are {new_jobs} jobs, but the key may make {limit} in 24 hours.",
-            {"quota": "jobs_per_day", "limit": limit, "used": used},
+            details,
             # Waiting alone never helps; a client that only waits should at least wait long.
             now + DAY,
             now,
@@ -113,7 +115,7 @@ def _check_jobs(key: ApiKey, limit: int, new_jobs: int, now: datetime) -> None:
     made = _made([key.prefix], now)[key.prefix]
     raise _refusal(
         f"The key has made {used} of the {limit} jobs that it may make in 24 hours.",
-        {"quota": "jobs_per_day", "limit": limit, "used": used},
+        details,
         _jobs_free_at(made, limit, new_jobs, now),
         now,
     )

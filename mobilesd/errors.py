@@ -195,7 +195,7 @@ CATALOGUE: Mapping[str, ErrorKind] = {
     ),
     "quota_exceeded": ErrorKind(
         429,
-        "The key has used up what it may use in a day.",
+        "The key has used up what it may use in a day; more `jobs` than the `limit` never fit.",
         "Wait as long as Retry-After says, or raise the key's quota.",
     ),
     # --- Trouble here

@@ -119,7 +119,15 @@ _ERROR = obj(
                 ),
                 "hint": text("What to do about it."),
                 "request_id": text("By this the request is found in the server's log."),
+                "quota": word(
+                    ["jobs_per_day", "gpu_seconds_per_day"], "Of `quota_exceeded`: which."
+                ),
+                "jobs": whole(
+                    "Of `quota_exceeded`, by jobs_per_day: how many this would be. More than the"
+                    " `limit` never fit, however long you wait."
+                ),
             },
+            required=["code", "timestamp", "fields", "hint", "request_id"],
             additionalProperties=True,
         ),
     },

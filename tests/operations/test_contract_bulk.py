@@ -235,6 +235,15 @@ def test_the_quota_counts_every_job(member):
     assert (Job.objects.count(), Batch.objects.count()) == (3, 1)
 
 
+@pytest.mark.parametrize("asked", [2, 5], ids=["too many by now", "more than ever fit"])
+def test_the_refusal_says_how_many_jobs_were_asked_for(member, asked):
+    client = Api(factories.key(member, jobs_per_day=4)[1])
+    assert client.send("POST", BULK, order()).status_code == 202
+    details = client.send("POST", BULK, order(bulk_quantity=asked)).json()["details"]
+    told = {name: details[name] for name in ("quota", "limit", "used", "jobs")}
+    assert told == {"quota": "jobs_per_day", "limit": 4, "used": 3, "jobs": asked}
+
+
 def test_a_key_that_may_not_use_the_app_type_is_refused(member):
     client = Api(factories.key(member, allowed_app_types=["other"])[1])
     answer = client.send("POST", BULK, order())
