@@ -48,7 +48,9 @@ class Reporter:
         watched = _watched(watched_until)
         row_due = now - self._row_at >= ROW_SECONDS
         changed = self._shown != (run.done_of_job(), _text(run))
-        live_due = watched and changed and now - self._live_at >= WATCHED_SECONDS
+        # With each row also when nobody looks at the page: programs follow the events.
+        often = watched and now - self._live_at >= WATCHED_SECONDS
+        live_due = changed and (row_due or often)
         preview = run.progress.preview if watched else None
         if not row_due and not live_due and preview is None:
             return
