@@ -131,6 +131,25 @@ def test_a_crash_before_the_picture_is_stored_costs_no_run(cluster: Cluster, fol
     assert Image.objects.filter(job=job).count() == 1
 
 
+def test_an_answer_that_ends_us_again_and_again_is_not_fetched_for_ever(
+    cluster: Cluster, folder: Path
+) -> None:
+    """The server would make nothing else."""
+    with FakeForge(seconds=0.1, companion=folder) as fake:
+        server = connected(fake)
+        [fatal] = queue()
+        for _ in range(6):
+            cluster.start(server, halt_at=_STORE).join()
+        assert len(fake.log.runs()) == 1, "until then it is fetched"
+        [following] = queue()
+        cluster.start(server)
+        assert {job.status for job in until_final([fatal, following])} == {Status.COMPLETED}
+        assert len(fake.log.runs()) == 3
+        eventually(no_attempt_left)
+    ends = fatal.attempts.order_by("number").values_list("outcome", flat=True)
+    assert list(ends) == [Outcome.LOST, Outcome.COMPLETED]
+
+
 def test_an_upscale_survives_it_too(cluster: Cluster, folder: Path) -> None:
     picture = base64.b64encode(factories.png(32, 32)).decode()
     params = {"init_images": [picture], "upscaler": "Lanczos", "upscale_by": 2}
