@@ -9,7 +9,7 @@ from django.db import transaction
 from dispatch.dispatchers.base import Answer, Picture
 from dispatch.lanes import store
 from gallery.models import Image
-from jobs import journal
+from jobs import journal, transitions
 from jobs.models import Attempt, Job
 from tests.safety.world import Killed, World, picture
 
@@ -106,6 +106,26 @@ def test_a_round_that_was_told_and_not_stored_counts(world: World, rounds: int):
     assert len(places(job_id)) == rounds + 1
     job = Job.objects.get(pk=job_id)
     assert job.status == ("completed" if rounds + 1 == WANTED else "pending")
+
+
+def test_a_round_that_was_running_at_the_backup_is_not_stored_twice(world: World):
+    """Its server may keep the answer, and give it once more to the lane that adopts the attempt."""
+    job_id = submit(world)
+    attempt, stored = begin_round(world, job_id)
+    world.backup()
+    assert store.complete(attempt.token, stored) is not None
+    world.lose()
+    job = Job.objects.get(pk=job_id)
+    assert (job.status, job.server_alias, job.images_made) == ("pending", "", 1)
+    again = Attempt.objects.get(token=attempt.token)
+    assert (again.outcome, again.cleared_at) == ("round", None), "a lane looks whether it is gone"
+    assert store.complete(attempt.token, stored) is None
+    with transaction.atomic():
+        assert transitions.clear(attempt.token)
+    make_rounds(world, job_id, WANTED - 1)
+    job.refresh_from_db()
+    assert job.status == "completed"
+    assert places(job_id) == [(0, "7"), (1, "8"), (2, "9")]
 
 
 def test_after_a_line_that_is_lost_the_rest_is_made_again(world: World):
