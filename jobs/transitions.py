@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from jobs import events
@@ -201,7 +202,9 @@ def adopt(token: UUID, *, old_lane: UUID, lane: UUID) -> bool:
     """Take over an open attempt of a lane that is gone. Lease-fenced (design §5)."""
     in_transaction()
     return (
-        Attempt.objects.filter(token=token, lane=old_lane, ended_at__isnull=True).update(lane=lane)
+        Attempt.objects.filter(token=token, lane=old_lane, ended_at__isnull=True).update(
+            lane=lane, adoptions=F("adoptions") + 1
+        )
         == 1
     )
 

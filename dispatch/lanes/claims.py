@@ -36,6 +36,8 @@ __all__ = ["GIVES_WAY", "Claimer"]
 
 log = logging.getLogger(__name__)
 
+# An answer that so many lanes did not survive is not fetched again: it may be what ends them.
+_ADOPTIONS = 5
 _SERVER = Reader(Server, "WHERE t.id = %s")
 # Why a job waits between two rounds, in words for its page.
 GIVES_WAY = "It gives way to an interactive job."
@@ -191,6 +193,8 @@ class Claimer:
 
         False leaves it an orphan: nobody could read its answer, or wants it.
         """
+        if run.attempt.adoptions > _ADOPTIONS:
+            run.unreadable = True
         if run.is_unwanted:
             return False
         server = Server.objects.get(pk=self._lease.server_id)

@@ -27,11 +27,10 @@ def adopt_all(
         if attempt.submitted_at is None:
             _settle_unsent(lease, settler, attempt)
             continue
-        with lease.fenced():
-            if attempt.ended_at is None and not transitions.adopt(
-                attempt.token, old_lane=attempt.lane, lane=lease.token
-            ):
-                attempt.refresh_from_db()  # ended meanwhile: a cancel
+        if attempt.ended_at is None:
+            with lease.fenced():
+                transitions.adopt(attempt.token, old_lane=attempt.lane, lane=lease.token)
+            attempt.refresh_from_db()  # how often it was taken over, or its end meanwhile: a cancel
         run = Run(attempt, orphan=True, adopted=True)
         run.handed_over = bool(orphans)
         orphans.append(run)

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 Result = Answer | BackendError | NeverReached | LostAnswer
 
+# So often an answer that is kept there may turn out to be unreadable.
+_READS = 2
+
 
 class Run:
     """An attempt in flight, or one that a lane must see gone ("orphan", protocol rule 17).
@@ -54,7 +57,8 @@ class Run:
         self.interrupted_by_us = False
         self.cancelled_there: bool | None = None  # by its token; False: it can't be
         self._cancel_at = 0.0
-        self.unreadable = False  # its request could not be built again, to compare its answer with
+        self.unreadable = False  # nobody could read its answer, however often it is fetched
+        self._misread = 0  # how often that was tried in vain
         self.handed_over = False  # and its turn has not come, as far as anybody knows
         self.result: Result | None = None
         self.since = time.monotonic()
@@ -168,9 +172,15 @@ class Run:
             self.cancelled_there = backend.cancel(self.token)
 
     def become_orphan(self, lost: LostAnswer) -> None:
-        """Wait until the backend is rid of it, since its answer can't come any more (rule 9)."""
+        """Wait until the backend is rid of it, since its answer can't come any more (rule 9).
+
+        An answer that came and can't be read may be fetched once more, where it is kept: else one
+        that is bad for good would be fetched for ever, and the server would do nothing else.
+        """
         self.orphan = True
         self.lost = lost
+        self._misread += bool(lost.code)
+        self.unreadable = self.unreadable or self._misread >= _READS
         self.since = self._known_until = time.monotonic()
         self._gone_since = None
 

@@ -179,12 +179,13 @@ def _next_round(
     job = transitions.take_round(token, images=len(images), generation_info=info, warnings=warnings)
     if job is None:
         raise _AlreadyEnded
-    _insert(job, images)
     following = then(job) if then is not None else ""
-    if isinstance(following, Attempt):
-        return job, following
-    transitions.give_way(job, token, following)
-    return job, None
+    claimed = following if isinstance(following, Attempt) else None
+    if not isinstance(following, Attempt):
+        transitions.give_way(job, token, following)
+    # Only now: their events come after the claim's lock of the owner's turn, as in all claims.
+    _insert(job, images)
+    return job, claimed
 
 
 def _insert(job: Job, images: Sequence[Image]) -> None:

@@ -33,6 +33,8 @@ class Attempt(models.Model):
     # What was done differently from what was asked for, in words for the job page.
     measures = models.JSONField(default=list, blank=True)
     lane = models.UUIDField()
+    # By how many lanes it was taken over, each time from one that ended without its answer.
+    adoptions = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField()
     submitted_at = models.DateTimeField(null=True, blank=True)
     # As far as the backend showed it: when it took this run up, and when its first step was done.

@@ -358,6 +358,21 @@ def _take_part(token: str, found: Mapping[str, Any], told: journal.Told, counts:
             _completed(row)
         else:
             Job.objects.filter(pk=row.pk).update(generation_info=found["round_info"])
+            _end_round(row)
+
+
+def _end_round(row: Job) -> None:
+    """End the attempt that was open at the backup, as the job's next picture is another one now.
+
+    Else a backend that keeps answers would give the picture once more, and it would be stored in
+    the next one's place. Not cleared: a lane has to see that the backend is rid of it.
+    """
+    ended = Attempt.objects.open().filter(job=row)
+    if ended.update(ended_at=timezone.now(), outcome=Outcome.ROUND):
+        Job.objects.filter(pk=row.pk).update(status=Status.PENDING, server_alias="")
+        JobProgress.objects.filter(job=row).delete()
+        row.refresh_from_db()
+        _settle(row)
 
 
 def _waiting(result: Mapping[str, Any]) -> Job | None:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -33,6 +34,7 @@ from tests.dispatch.lane_processes import Cluster
 pytestmark = pytest.mark.django_db(transaction=True)
 
 _STORE = "dispatch.lanes.store.complete"
+_RESULT = "/mobilesd/v1/jobs/*/result"
 THEIRS = {"prompt": "theirs", "steps": 4, "width": 64, "height": 64}
 
 
@@ -129,6 +131,25 @@ def test_a_crash_before_the_picture_is_stored_costs_no_run(cluster: Cluster, fol
     assert Image.objects.filter(job=job).count() == 1
 
 
+def test_an_answer_that_ends_us_again_and_again_is_not_fetched_for_ever(
+    cluster: Cluster, folder: Path
+) -> None:
+    """The server would make nothing else."""
+    with FakeForge(seconds=0.1, companion=folder) as fake:
+        server = connected(fake)
+        [fatal] = queue()
+        for _ in range(6):
+            cluster.start(server, halt_at=_STORE).join()
+        assert len(fake.log.runs()) == 1, "until then it is fetched"
+        [following] = queue()
+        cluster.start(server)
+        assert {job.status for job in until_final([fatal, following])} == {Status.COMPLETED}
+        assert len(fake.log.runs()) == 3
+        eventually(no_attempt_left)
+    ends = fatal.attempts.order_by("number").values_list("outcome", flat=True)
+    assert list(ends) == [Outcome.LOST, Outcome.COMPLETED]
+
+
 def test_an_upscale_survives_it_too(cluster: Cluster, folder: Path) -> None:
     picture = base64.b64encode(factories.png(32, 32)).decode()
     params = {"init_images": [picture], "upscaler": "Lanczos", "upscale_by": 2}
@@ -218,6 +239,57 @@ def test_a_lost_answer_is_asked_for_again(folder: Path, fault: str, path: str) -
         with lane(server):
             assert until_final([job])[0].status == Status.COMPLETED
         assert len(fake.log.runs()) == 1
+
+
+def test_an_answer_that_was_damaged_on_its_way_is_fetched_once_more(folder: Path) -> None:
+    with FakeForge(seconds=0.1, companion=folder) as fake:
+        server = connected(fake)
+        fake.faults.add("garbage_json", path=_RESULT, times=1)
+        [job] = queue(max_attempts=1)
+        with lane(server):
+            assert until_final([job])[0].status == Status.COMPLETED
+        assert len(fake.log.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"kind": "garbage_json"}, "bad_answer"),
+        ({"kind": "huge_answer", "size": 10**9}, "answer_too_large"),
+    ],
+)
+def test_an_answer_that_stays_unreadable_is_given_up_and_the_next_job_is_made(
+    folder: Path, fault: dict[str, Any], code: str
+) -> None:
+    """It would block the server for ever."""
+    with FakeForge(seconds=0.1, companion=folder) as fake:
+        server = connected(fake)
+        fake.faults.add(path=_RESULT, times=1000, **fault)
+        bad = queue(max_attempts=1)
+        with lane(server):
+            [failed] = until_final(bad)
+            fake.faults.clear()
+            following = queue()
+            assert until_final(following)[0].status == Status.COMPLETED
+        assert len(fake.log.runs()) == 2
+    assert (failed.status, failed.error_code) == (Status.FAILED, code)
+    assert no_attempt_left()
+
+
+def test_so_is_one_whose_file_is_gone_there(cluster: Cluster, folder: Path) -> None:
+    with FakeForge(seconds=0.3, companion=folder) as fake:
+        server = connected(fake)
+        [job] = queue(max_attempts=1)
+        dead = cluster.start(server)
+        eventually(lambda: samples(fake))
+        dead.kill()
+        eventually(lambda: states(folder) == {"done"})
+        for file in folder.glob("companion-*/*.job"):
+            file.unlink()
+        cluster.start(server)
+        [failed] = until_final([job])
+        eventually(no_attempt_left)
+    assert (failed.status, failed.error_code) == (Status.FAILED, "answer_dropped")
 
 
 # --- cancels ---------------------------------------------------------------------------------

@@ -73,13 +73,13 @@ def test_it_may_also_fill_up_between_the_file_and_its_row(
     original = store.complete
     calls = []
 
-    def complete(token, stored):
+    def complete(token, stored, after_round):
         calls.append(token)
         if len(calls) == 1:
             for file, _ in stored.files:
                 file.path.unlink()
             full_disk[0] = 1
-        return original(token, stored)
+        return original(token, stored, after_round)
 
     monkeypatch.setattr(store, "complete", complete)
     with FakeForge(seconds=0.1) as fake:

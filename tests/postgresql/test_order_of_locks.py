@@ -93,6 +93,12 @@ def go_on(attempt: Attempt) -> tuple[Job, Attempt | None] | None:
     return store.complete(attempt.token, stored(factories.png(color="blue")), after_round)
 
 
+def claim(job: Job, alias: str, held: lease.Lease) -> Attempt | None:
+    """Claim a job, as a server's lane does."""
+    with held.fenced():
+        return transitions.claim(job.pk, server_alias=alias, lane=held.token)
+
+
 def requeue(attempt: Attempt) -> None:
     with lease_of(attempt).fenced():
         ended = transitions.end_attempt(attempt.token, outcome=Outcome.LOST)
@@ -163,6 +169,21 @@ def test_a_batch_whose_job_goes_on_with_its_next_round_is_cancelled_after_it(mon
         assert other.result().count == 2
     assert statuses(whole) == {Status.CANCELLED}
     assert Job.objects.get(pk=attempt.job_id).images_made == 1
+
+
+def test_a_job_goes_on_with_its_next_round_while_another_one_of_its_owner_begins(monkeypatch):
+    owner = factories.user()
+    attempt = in_a_round(owner=owner)
+    another = factories.job(lane_class="background", owner=owner)
+    held = lease.take(factories.server("b").pk)
+    assert held is not None
+    with meanwhile() as other:
+        begin = partial(claim, another, "b", held)
+        after(monkeypatch, store, "_insert", lambda: other.begin(begin))
+        stored = go_on(attempt)
+        assert other.result() is not None
+    assert stored is not None
+    assert stored[1] is not None, "its next round was claimed"
 
 
 def test_a_batch_is_cancelled_while_one_of_its_runs_tells_its_progress(monkeypatch):

@@ -122,6 +122,26 @@ def test_a_round_that_was_told_and_not_stored_counts(world: World, rounds: int):
     assert job.status == ("completed" if rounds + 1 == WANTED else "pending")
 
 
+def test_a_round_that_was_running_at_the_backup_is_not_stored_twice(world: World):
+    """Its server may keep the answer, and give it once more to the lane that adopts the attempt."""
+    job_id = submit(world)
+    attempt, stored = begin_round(world, job_id)
+    world.backup()
+    assert store.complete(attempt.token, stored) is not None
+    world.lose()
+    job = Job.objects.get(pk=job_id)
+    assert (job.status, job.server_alias, job.images_made) == ("pending", "", 1)
+    again = Attempt.objects.get(token=attempt.token)
+    assert (again.outcome, again.cleared_at) == ("round", None), "a lane looks whether it is gone"
+    assert store.complete(attempt.token, stored) is None
+    with transaction.atomic():
+        assert transitions.clear(attempt.token)
+    make_rounds(world, job_id, WANTED - 1)
+    job.refresh_from_db()
+    assert job.status == "completed"
+    assert places(job_id) == [(0, "7"), (1, "8"), (2, "9")]
+
+
 def test_after_a_line_that_is_lost_the_rest_is_made_again(world: World):
     """A hole in the pictures could not be filled later."""
     job_id = submit(world)

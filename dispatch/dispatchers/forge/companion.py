@@ -214,7 +214,11 @@ class Companion:
             return None
         if raw.status == 404:
             raw.body.close()
-            raise LostAnswer("The server has dropped the answer.")
+            raise LostAnswer(
+                "The server has dropped the answer.",
+                code="answer_dropped",
+                hint="Look at the server's console, and whether its disk is full.",
+            )
         status = told.get("status")
         if raw.status != 200 or type(status) is not int:
             raw.body.close()
