@@ -21,7 +21,7 @@ SPENT = {}
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--extension", type=Path)
+    parser.add_argument("--extension", type=Path, action="append", default=[])
     parser.add_argument("--service", type=Path, help="a file to use in place of service.py")
     parser.add_argument("--without", action="append", default=[], help="module:name to take away")
     parser.add_argument("--nowebui", action="store_true")
@@ -38,8 +38,8 @@ def main():
     take_away(args.without)
     scripts.loaded.extend(builtin.SCRIPTS)
     with spent("load"):
-        if args.extension:
-            load_extension(args.extension, args.service)
+        for extension in args.extension:
+            load_extension(extension, args.service)
     (serve_api if args.nowebui else serve_page)(args)
     sys.stdout.write(f"ready {json.dumps(SPENT)}\n")
     sys.stdout.flush()
@@ -124,10 +124,10 @@ def serve_api(args):
         threading.Event().wait(0.05)
 
 
-def page_files(extension):
+def page_files(extensions):
     scripts = [HERE / "page.js"]
     styles = [HERE / "page.css"]
-    if extension:
+    for extension in extensions:
         scripts += sorted((extension / "javascript").glob("*.js"))
         styles += [path for path in [extension / "style.css"] if path.is_file()]
     head = "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in scripts)
