@@ -99,7 +99,12 @@ def serve_page(args):
         demo = ui.create_ui(head=head, css=css)
     gradio.networking.url_ok = lambda url: True  # it waits 3 s only, whatever else runs here
     app, _, _ = demo.launch(
-        server_name="127.0.0.1", server_port=args.port, prevent_thread_lock=True, quiet=True
+        server_name="127.0.0.1",
+        server_port=args.port,
+        prevent_thread_lock=True,
+        quiet=True,
+        # As Forge allows all below its own folder.
+        allowed_paths=[str(extension.parent) for extension in args.extension],
     )
     with spent("start"):
         Api(app)
