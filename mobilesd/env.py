@@ -17,6 +17,7 @@ __all__ = [
     "integer",
     "networks",
     "number",
+    "origin",
     "path",
     "secret",
     "strings",
@@ -138,6 +139,24 @@ def url(name: str, default: str = "", schemes: Sequence[str] = ("http", "https")
     if parts.scheme not in schemes or not host:
         raise _refuse(name, f"must be a URL that begins with {' or '.join(schemes)}://")
     return value.rstrip("/")
+
+
+def origin(name: str) -> str:
+    """Return a URL of scheme, host and port; raise ImproperlyConfigured for one with more.
+
+    Pages, forms and extensions all ask below the root of the host.
+    """
+    value = url(name)
+    parts = urlsplit(value)
+    if parts.path or parts.query or parts.fragment:
+        raise _refuse(
+            name,
+            "must end with the host or its port, such as https://pictures.example.org:"
+            " MobileSD can't be served below a path",
+        )
+    if "@" in parts.netloc:
+        raise _refuse(name, "must hold no user and no password")
+    return value and f"{parts.scheme}://{parts.netloc}"
 
 
 def secret(name: str) -> str:

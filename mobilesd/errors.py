@@ -62,8 +62,8 @@ CATALOGUE: Mapping[str, ErrorKind] = {
     "extension_too_old": ErrorKind(
         400,
         "The extension that asks is older than this MobileSD can serve.",
-        "Download the extension anew from this MobileSD (page Servers), put it in the place of the"
-        " old one, and restart the program that it extends.",
+        "Download the extension anew from this MobileSD (page Servers), unpack it over the old"
+        " folder, not beside it, and restart the program that it extends.",
     ),
     # --- Who is asking
     "authentication_required": ErrorKind(

@@ -21,7 +21,7 @@ MIN_FREE_BYTES = env.integer("MOBILESD_MIN_FREE_MB", 1024, 0, 1024 * 1024) * 102
 DEBUG = env.boolean("MOBILESD_DEBUG", False)
 SECRET_KEY = env.secret("MOBILESD_SECRET_KEY") or secret_key(DATA_DIR)
 ALLOWED_HOSTS = env.strings("MOBILESD_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-PUBLIC_URL = env.url("MOBILESD_PUBLIC_URL")
+PUBLIC_URL = env.origin("MOBILESD_PUBLIC_URL")
 if PUBLIC_URL:
     ALLOWED_HOSTS.append(str(urlsplit(PUBLIC_URL).hostname))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []

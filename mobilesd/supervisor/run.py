@@ -286,7 +286,10 @@ class Supervisor:
             return
         self._stop_by = now + STOP_SECONDS
         if self._slots:
-            self._say("Stopping. A picture in progress may have to be made again.")
+            self._say(
+                "Stopping. A picture in progress is fetched at the next start where the server has"
+                " MobileSD's companion; elsewhere it may have to be made again."
+            )
 
     def _alive(self) -> Iterator[Child]:
         if self._preparing is not None:

@@ -54,7 +54,7 @@ def test_a_second_ctrl_c_does_not_wait(install: Install) -> None:
         inst.process("dispatch").suspend()
         assert inst.up is not None
         inst.up.send_signal(signal.SIGINT)
-        eventually(lambda: "Stopping." in inst.logs, 5)
+        eventually(lambda: "fetched at the next start" in inst.logs, 5)
         assert inst.stop(signal.SIGINT) <= 2
 
 

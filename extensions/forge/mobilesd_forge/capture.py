@@ -14,7 +14,14 @@ from PIL import Image
 from mobilesd_forge import controlnet, images
 from mobilesd_forge.payload import CannotQueue, check_size, jsonable
 
-__all__ = ["BATCH", "Surroundings", "generation_params", "img2img_pictures", "img2img_size"]
+__all__ = [
+    "BATCH",
+    "Surroundings",
+    "generation_params",
+    "img2img_pictures",
+    "img2img_size",
+    "not_applied",
+]
 
 BATCH = 5
 _MODES_WITH_MASK = (2, 3, 4)
@@ -45,6 +52,10 @@ _LEFT_OUT = {
 _IN_FIELDS = {"sampler", "seed"}
 # Fields that stay empty on the page, and the option that Forge takes for them.
 _FROM_OPTIONS = {"restore_faces": "face_restoration", "tiling": "tiling"}
+_CHECKPOINT, _MODULES = "sd_model_checkpoint", "forge_additional_modules"
+_CLIP_SKIP = "CLIP_stop_at_last_layers"
+# What MobileSD changes on a server for a job: the options that every Forge restores after it.
+_APPLIED = {_CHECKPOINT, _MODULES, _CLIP_SKIP}
 _LOW_BITS = "forge_unet_storage_dtype"
 _LOW_BITS_DEFAULT = "Automatic"
 
@@ -88,6 +99,11 @@ def generation_params(
     params = {name: value for name, value in params.items() if value is not None}
     check_size(params)
     return params
+
+
+def not_applied(params: Mapping[str, Any]) -> list[str]:
+    """Return the options that a job names and MobileSD leaves as the server has them."""
+    return sorted(set(params.get("override_settings") or ()) - _APPLIED)
 
 
 def img2img_pictures(mode: int, named: Mapping[str, Any]) -> tuple[Image.Image, Image.Image | None]:
@@ -158,14 +174,14 @@ def _take_options(params: dict[str, Any], p: Any, around: Surroundings) -> None:
         value = overrides.pop(name, None)
         return around.option(name) if value is None else value
 
-    params["checkpoint_name"] = chosen("sd_model_checkpoint") or None
-    params["clip_skip"] = chosen("CLIP_stop_at_last_layers")
-    modules = chosen("forge_additional_modules")
+    params["checkpoint_name"] = chosen(_CHECKPOINT) or None
+    params["clip_skip"] = chosen(_CLIP_SKIP)
+    modules = chosen(_MODULES)
     if modules:
         params["additional_modules"] = [_file_name(name) for name in modules]
     elif modules is not None:
         # Said in so many words, or the server would use those that are chosen on its own page.
-        overrides["forge_additional_modules"] = []
+        overrides[_MODULES] = []
     low_bits = around.option(_LOW_BITS)
     if low_bits not in (None, _LOW_BITS_DEFAULT):
         overrides.setdefault(_LOW_BITS, low_bits)

@@ -27,6 +27,8 @@ DATA = FOLDER / "data"
 _SECTION = ("mobilesd", TITLE)
 
 _service: Service | None = None
+# Gradio compares paths without following links, so a linked folder has two.
+_data_folders = {DATA}
 
 
 def _read_settings() -> settings.Settings:
@@ -46,8 +48,12 @@ def service() -> Service:
 Script = script_class(service)
 
 
-def register() -> None:
-    """Tell Forge what to call: before it shows its settings, its tabs, and when it has started."""
+def register(folder: Path) -> None:
+    """Tell Forge what to call: before it shows its settings, its tabs, and when it has started.
+
+    `folder` is the extension's as Forge knows it, links not followed.
+    """
+    _data_folders.add(folder / "data")
     for name, callback in (
         ("on_ui_settings", _on_ui_settings),
         ("on_ui_tabs", _on_ui_tabs),
@@ -146,9 +152,17 @@ def _on_app_started(demo: Any, app: Any) -> None:
     """Begin to work, now that there is an app; without a page `demo` is None."""
     _attempt("send and follow jobs", service().start)
     if demo is not None:
+        _attempt("keep its files from Gradio's own routes", lambda: _block_data(demo))
         _attempt("show jobs", lambda: service().install_routes(app))
     if companion := _companion():
         _attempt("be a companion", lambda: companion.install_companion(app, DATA))
+
+
+def _block_data(demo: Any) -> None:
+    """Let /file= give out nothing of the data folder; Gradio empties this list when it launches."""
+    blocked = getattr(demo, "blocked_paths", None)
+    if isinstance(blocked, list):
+        demo.blocked_paths = [*blocked, *map(str, _data_folders)]
 
 
 def _companion() -> Any:

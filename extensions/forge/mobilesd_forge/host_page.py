@@ -19,6 +19,7 @@ import gradio as gr
 from modules import scripts
 
 from mobilesd_forge import host_reading
+from mobilesd_forge.capture import not_applied
 from mobilesd_forge.payload import CannotQueue
 
 __all__ = ["TITLE", "Page", "jobs_html", "script_class"]
@@ -221,7 +222,14 @@ class Page:
         except Exception:
             log.exception("The job can't be handed over.")
             return _status("The job was not queued. Forge's console says why.", bad=True)
-        return _status(submitted.text, bad=not submitted.accepted)
+        left_out = _left_out(params) if submitted.accepted else ""
+        return _status(submitted.text + left_out, bad=not submitted.accepted)
+
+
+def _left_out(params: dict[str, Any]) -> str:
+    """Return a sentence about what would make another picture than Generate's, or nothing."""
+    names = [host_reading.shown_name(option) for option in not_applied(params)]
+    return f" Not applied by MobileSD: {', '.join(names)}." if names else ""
 
 
 def _count(value: Any) -> int:

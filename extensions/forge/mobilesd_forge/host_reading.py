@@ -16,7 +16,7 @@ from mobilesd_forge.capture import (
     img2img_size,
 )
 
-__all__ = ["READERS", "Missing", "check"]
+__all__ = ["READERS", "Missing", "check", "shown_name"]
 
 _NO_INPUT = ("id_task", "request")
 
@@ -84,6 +84,13 @@ def _img2img(
 
 
 READERS: dict[str, Callable[..., dict[str, Any]]] = {"txt2img": _txt2img, "img2img": _img2img}
+
+
+def shown_name(option: str) -> str:
+    """Return what Forge's page and infotext call an option, such as RNG for randn_source."""
+    shared = importlib.import_module("modules.shared")
+    info = getattr(shared.opts, "data_labels", {}).get(option)
+    return str(getattr(info, "infotext", None) or option)
 
 
 def _of(module: str, *names: str) -> Any:

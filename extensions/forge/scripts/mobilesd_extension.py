@@ -1,5 +1,6 @@
 """Where Forge finds the extension. Forge looks for its class among this file's names."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -10,5 +11,11 @@ if _FOLDER not in sys.path:
 
 from mobilesd_forge import host  # noqa: E402
 
-Script = host.Script
-host.register()
+# A second copy is given the module of the first, and would put all of it on the page once more.
+if Path(host.__file__).resolve().parents[1] == Path(_FOLDER):
+    Script = host.Script
+    host.register(Path(__file__).absolute().parents[1])
+else:
+    logging.getLogger(__name__).warning(
+        "MobileSD: a second copy of the extension in %s is ignored; remove one of the two.", _FOLDER
+    )

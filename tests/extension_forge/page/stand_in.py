@@ -7,7 +7,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class StandIn:
         with_extension: bool = True,
         env: Mapping[str, str] | None = None,
         recording: bool = True,
+        copies: Sequence[str] = ("mobilesd-forge",),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -41,16 +42,16 @@ class StandIn:
         self._submitted = folder / "submitted.jsonl"
         self._log = folder / "forge.log"
         self._command = [str(PYTHON), str(HERE / "forge_stand_in"), "--port", str(self.port)]
-        if with_extension:
+        for name in copies if with_extension else ():
             # A copy: it keeps its data in its own folder.
-            self.extension = folder / "extensions" / "mobilesd"
-            if not self.extension.exists():
+            extension = folder / "extensions" / name
+            if not extension.exists():
                 shutil.copytree(
                     EXTENSION,
-                    self.extension,
+                    extension,
                     ignore=shutil.ignore_patterns("data", "__pycache__", "docs"),
                 )
-            self._command += ["--extension", str(self.extension)]
+            self._command += ["--extension", str(extension)]
         if with_extension and recording:
             self._command += ["--service", str(HERE / "recording_service.py")]
         self._command += arguments

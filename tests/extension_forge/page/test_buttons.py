@@ -43,6 +43,18 @@ def test_a_press_queues_what_the_page_shows(forge: StandIn, open_page: Open) -> 
     assert forge.generated == []
 
 
+def test_what_mobilesd_does_not_apply_is_said_by_the_names_of_the_page(
+    forge: StandIn, open_page: Open
+) -> None:
+    page = open_page(forge)
+    for override in ("CLIP_stop_at_last_layers: 3", "randn_source: CPU", "s_churn: 1"):
+        page.locator("#txt2img_override_settings input").click()
+        page.get_by_role("option", name=override).click()
+    assert press(page, "queue") == "Queued: 1. Not applied by MobileSD: RNG, s_churn."
+    [order] = forge.submitted
+    assert order["params"]["override_settings"] == {"randn_source": "CPU", "s_churn": 1}
+
+
 def test_times_n_queues_as_many_and_the_choice_is_kept(forge: StandIn, open_page: Open) -> None:
     page = open_page(forge)
     page.locator("#mobilesd_txt2img_count input").fill("3")

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mobilesd_forge.capture import Surroundings, generation_params
+from mobilesd_forge.capture import Surroundings, generation_params, not_applied
 from mobilesd_forge.payload import MAX_BYTES, CannotQueue
 
 from dispatch.dispatchers.base import Order
@@ -157,9 +157,28 @@ def test_overrides_of_the_page_win_over_the_options() -> None:
     assert len(overrides) == 3  # Forge's own object is left alone
 
 
+def test_what_mobilesd_does_not_apply_is_named_and_the_rest_is_not() -> None:
+    overrides = {
+        "sd_model_checkpoint": "other.safetensors",
+        "CLIP_stop_at_last_layers": 3,
+        "forge_additional_modules": [],
+        "s_churn": 1,
+        "randn_source": "CPU",
+    }
+    params = captured(page(), option(), override_settings=overrides)
+    assert not_applied(params) == ["randn_source", "s_churn"]
+    # As MobileSD's own dispatcher sees it.
+    request = payload.build(Order("txt2img", params, params["checkpoint_name"]), None)
+    assert not {"randn_source", "s_churn"} & set(request.body["override_settings"])
+    del overrides["s_churn"], overrides["randn_source"]
+    assert not_applied(captured(page(), option(), override_settings=overrides)) == []
+    assert not_applied(captured(page(), option())) == []
+
+
 def test_low_bits_are_named_when_they_are_not_forges_own_choice() -> None:
     params = captured(page(), option(forge_unet_storage_dtype="bnb-nf4"))
     assert params["override_settings"] == {"forge_unet_storage_dtype": "bnb-nf4"}
+    assert not_applied(params) == ["forge_unet_storage_dtype"]
 
 
 def test_an_enabled_controlnet_unit_is_captured_and_the_idle_ones_stay_defaults() -> None:

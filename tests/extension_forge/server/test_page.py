@@ -24,6 +24,7 @@ def test_it_says_what_to_do_and_offers_the_file(folder, browser):
     words = words_of(text)
     assert "Download version 1.2.3" in words
     assert "Unzip it into Forge’s folder extensions" in words
+    assert "unzip it over the old folder" in words
     assert "http://testserver" in words
 
 

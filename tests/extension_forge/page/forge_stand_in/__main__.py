@@ -21,7 +21,7 @@ SPENT = {}
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--extension", type=Path)
+    parser.add_argument("--extension", type=Path, action="append", default=[])
     parser.add_argument("--service", type=Path, help="a file to use in place of service.py")
     parser.add_argument("--without", action="append", default=[], help="module:name to take away")
     parser.add_argument("--nowebui", action="store_true")
@@ -38,8 +38,8 @@ def main():
     take_away(args.without)
     scripts.loaded.extend(builtin.SCRIPTS)
     with spent("load"):
-        if args.extension:
-            load_extension(args.extension, args.service)
+        for extension in args.extension:
+            load_extension(extension, args.service)
     (serve_api if args.nowebui else serve_page)(args)
     sys.stdout.write(f"ready {json.dumps(SPENT)}\n")
     sys.stdout.flush()
@@ -99,7 +99,12 @@ def serve_page(args):
         demo = ui.create_ui(head=head, css=css)
     gradio.networking.url_ok = lambda url: True  # it waits 3 s only, whatever else runs here
     app, _, _ = demo.launch(
-        server_name="127.0.0.1", server_port=args.port, prevent_thread_lock=True, quiet=True
+        server_name="127.0.0.1",
+        server_port=args.port,
+        prevent_thread_lock=True,
+        quiet=True,
+        # As Forge allows all below its own folder.
+        allowed_paths=[str(extension.parent) for extension in args.extension],
     )
     with spent("start"):
         Api(app)
@@ -124,10 +129,10 @@ def serve_api(args):
         threading.Event().wait(0.05)
 
 
-def page_files(extension):
+def page_files(extensions):
     scripts = [HERE / "page.js"]
     styles = [HERE / "page.css"]
-    if extension:
+    for extension in extensions:
         scripts += sorted((extension / "javascript").glob("*.js"))
         styles += [path for path in [extension / "style.css"] if path.is_file()]
     head = "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in scripts)

@@ -18,10 +18,12 @@ class OptionInfo:
         onchange=None,
         section=None,
         refresh=None,
+        infotext=None,
     ):
         self.default, self.label = default, label
         self.component, self.component_args = component, component_args
         self.onchange, self.section, self.refresh = onchange, section, refresh
+        self.infotext = infotext
         self.do_not_save = False
 
 
@@ -84,6 +86,7 @@ opts = Options(
     initial_noise_multiplier=1.0,
     compact_prompt_box=False,
 )
+opts.add_option("randn_source", OptionInfo("GPU", infotext="RNG"))
 if checkpoint := os.environ.get("STAND_IN_CHECKPOINT"):
     opts.data["sd_model_checkpoint"] = checkpoint
 if url := os.environ.get("STAND_IN_MOBILESD_URL"):

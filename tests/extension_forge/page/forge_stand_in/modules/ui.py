@@ -122,7 +122,7 @@ def _txt2img(compact):
                     hr_prompt = gr.Textbox(label="Hires prompt", elem_id="hires_prompt")
                     hr_cfg = gr.Slider(1, 30, 7.0, step=0.5, label="Hires CFG Scale")
                 overrides = gr.Dropdown(
-                    ["CLIP_stop_at_last_layers: 3"],
+                    ["CLIP_stop_at_last_layers: 3", "randn_source: CPU", "s_churn: 1"],
                     multiselect=True,
                     label="Override settings",
                     elem_id="txt2img_override_settings",
