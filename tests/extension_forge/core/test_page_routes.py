@@ -53,7 +53,7 @@ def text(answer: Answer) -> str:
     return str(json.loads(answer.body)["text"])
 
 
-@pytest.mark.parametrize("path", ["state", "key", f"thumbnail/{JOB}/0", f"infotext/{JOB}"])
+@pytest.mark.parametrize("path", ["state", "held", "key", f"thumbnail/{JOB}/0", f"infotext/{JOB}"])
 def test_nothing_is_told_without_the_pages_token(ask: Callable[..., Answer], path: str) -> None:
     for token in ("", "wrong", "ä"):
         assert ask("GET", path, x_mobilesd_page=token).status == 403
