@@ -279,6 +279,7 @@ class Service:
             "live": view.live,
             "read": view.read or fault is not None,
             "jobs": list(view.jobs),
+            "pending": view.waiting,
             "outbox": [
                 *(
                     self._shown(e, "sending" if e.name == self.sender.sending else "waiting")

@@ -341,7 +341,7 @@ def test_an_order_says_who_sends_it(client: Client, server: Scripted) -> None:
 
 def test_jobs_are_asked_by_source_whatever_their_version(client: Client, server: Scripted) -> None:
     server.answer = lambda asked: Reply(json={"filters": {"source": "x"}, "jobs": [{"a": 1}, 5]})
-    assert client.jobs() == [{"a": 1}]
+    assert client.jobs().rows == [{"a": 1}]
     assert [asked.path for asked in server.asked] == [
         "/api/v2/jobs?source=forge-extension%2F1.0.0+0123456789ab&limit=50"
     ]

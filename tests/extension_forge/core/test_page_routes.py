@@ -136,6 +136,7 @@ def test_the_state_tells_the_outbox_and_the_jobs(
     assert said["outbox"][0]["prompt"] == HOSTILE
     assert [j["status"] for j in said["jobs"]] == ["completed", "pending"]
     assert said["jobs"][1]["waiting"] == "gpu works on another job."
+    assert said["pending"] == 1
     assert (said["waiting"], said["refused"], said["damaged"]) == (1, 0, 0)
 
 
