@@ -55,7 +55,8 @@ class Service:
         self._started = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._servers: list[str] = []
-        self._asking_servers = threading.Lock()
+        self._servers_lock = threading.Lock()
+        self._asking_servers: threading.Thread | None = None
         self._broken = ""
         # One for all apps that Forge makes: it makes a new one each time its page is reloaded.
         self._routes = asgi.application(PageRoutes(self))
@@ -85,6 +86,7 @@ class Service:
                 thread = threading.Thread(target=run, name=f"mobilesd-{name}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
+        self.refresh_servers()
 
     def stop(self) -> None:
         """Let the threads end; what waits stays on disk."""
@@ -192,18 +194,28 @@ class Service:
         """Return the servers' aliases as they were last known; never asks."""
         return list(self._servers)
 
-    def refresh_servers(self) -> None:
-        """Ask for the servers in the background; what is known stays if that fails."""
-        if not self._broken and self._asking_servers.acquire(blocking=False):
-            threading.Thread(target=self._ask_servers, name="mobilesd-servers", daemon=True).start()
+    def refresh_servers(self, wait: float = 0.0) -> None:
+        """Ask for the servers in the background; what is known stays if that fails.
+
+        `wait`: seconds to wait for the answer, for whoever shows the list right after.
+        """
+        if self._broken:
+            return
+        with self._servers_lock:
+            asking = self._asking_servers
+            if asking is None or not asking.is_alive():
+                asking = threading.Thread(
+                    target=self._ask_servers, name="mobilesd-servers", daemon=True
+                )
+                self._asking_servers = asking
+                asking.start()
+        asking.join(wait)
 
     def _ask_servers(self) -> None:
         try:
             self._servers = self.connect().servers()
         except Fault as fault:
             log.info("MobileSD: the servers are not known: %s", fault.text)
-        finally:
-            self._asking_servers.release()
 
     def test_connection(self) -> str:
         """Return in one sentence whether MobileSD can be used, and if not, why."""

@@ -191,6 +191,42 @@ def test_the_servers_are_asked_for_in_the_background(
     assert service.server_choices() == ["gpu", "cpu"], "what is known stays"
 
 
+def test_whoever_shows_the_servers_right_after_asking_has_them(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    server.answer = lambda asked: Reply(json={"servers": [{"alias": "gpu"}]})
+    service = service_for(server.url, KEY)
+    service.refresh_servers(wait=5)
+    assert service.server_choices() == ["gpu"]
+
+
+def test_a_server_list_that_does_not_come_is_not_waited_for_longer(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    def late(asked: Asked) -> Reply:
+        server.free.wait(30)
+        return Reply(json={"servers": [{"alias": "gpu"}]})
+
+    server.answer = late
+    service = service_for(server.url, KEY)
+    service.refresh_servers(wait=0.1)
+    service.refresh_servers(wait=0.1)
+    assert service.server_choices() == []
+    server.free.set()
+    eventually(service.server_choices)
+    assert len(server.asked) == 1, "one question at a time"
+
+
+def test_the_servers_are_known_soon_after_the_start(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    server.answer = lambda asked: Reply(json={"servers": [{"alias": "gpu"}]})
+    service = service_for(server.url, KEY)
+    service.start()
+    eventually(service.server_choices)
+    assert service.server_choices() == ["gpu"]
+
+
 def test_a_connection_that_works_wakes_the_outbox(
     service_for: Callable[..., Service], server: Scripted
 ) -> None:
