@@ -57,6 +57,7 @@
   async function look() {
     const seen = panelsInSight();
     mobilesd.settings?.(root(), { ask, change });
+    mobilesd.outbox?.(root(), { ask, isSeen });
     if (!seen.length) return SECONDS;
     const [first] = panels.keys();
     try {

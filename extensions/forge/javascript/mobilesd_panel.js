@@ -267,12 +267,11 @@
       if (!state.read) return "Asking MobileSD…";
       if (!rows.length) return state.fault ? "" : "No jobs yet. Press Queue in MobileSD.";
       const running = state.jobs.filter(({ status }) => status === "processing").length;
-      const pending = state.jobs.filter(({ status }) => status === "pending").length;
       return joined(
         state.waiting && `${state.waiting} in the outbox`,
         state.refused && `${state.refused} refused`,
         running && `${running} running`,
-        pending && `${pending} waiting`,
+        state.pending && `${state.pending} waiting`,
         !state.live && !state.fault && "asked every few seconds",
       );
     }

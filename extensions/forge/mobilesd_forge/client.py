@@ -1,7 +1,7 @@
 """MobileSD's REST API, as far as this extension needs it. Blocks; raises Fault, nothing else."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,14 @@ from mobilesd_forge.faults import Fault
 from mobilesd_forge.transport import Answer, Transport
 from mobilesd_forge.version import MINIMUM_SERVER_VERSION, VERSION, older, source_info
 
-__all__ = ["MAX_BODY_BYTES", "SCOPES", "Client", "WhoAmI"]
+__all__ = ["MAX_BODY_BYTES", "SCOPES", "Client", "JobList", "WhoAmI"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # MobileSD takes no more
 SCOPES = ("jobs:read", "jobs:write", "servers:read", "images:read")
 SEND_SECONDS = 60.0  # a body of many megabytes is checked and stored before the answer
 SILENCE_SECONDS = 40.0  # MobileSD says something every 15 s
+MAX_JOBS = 50
+MAX_OTHER_JOBS = 20  # of those that run, and of those that wait
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
 _PICTURES = {"image/png", "image/jpeg", "image/webp", "image/gif"}
 
@@ -30,6 +32,14 @@ class WhoAmI:
     scopes: frozenset[str]
     server_version: str
     minimum_extension_version: str
+
+
+@dataclass(frozen=True)
+class JobList:
+    """Jobs, newest first, and how many wait in all."""
+
+    rows: list[dict[str, Any]]
+    waiting: int
 
 
 class Client:
@@ -104,17 +114,30 @@ class Client:
                 raise
 
     # --- Jobs ----------------------------------------------------------------------------------
-    def jobs(self, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest jobs of this installation, newest first."""
-        found = self._jobs({"source": self._source, "limit": str(limit)})
-        filters = found.get("filters")
+    def jobs(self) -> JobList:
+        """Return the newest jobs of this installation, and those that run or wait."""
+        page = self._jobs_of("source", MAX_JOBS)
+        name = "source"
+        filters = page.get("filters")
         if not isinstance(filters, dict) or "source" not in filters:
             # A MobileSD that can't leave the version aside: it has ignored what it does not know.
-            found = self._jobs({"source_info": self._source, "limit": str(limit)})
-        rows = found.get("jobs")
-        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+            name = "source_info"
+            page = self._jobs_of(name, MAX_JOBS)
+        rows = _rows(page)
+        if len(rows) < MAX_JOBS:
+            return JobList(rows, sum(row.get("status") == "pending" for row in rows))
+        # The oldest run first: they are the ones that the newest have pushed out. In this order,
+        # one that begins to run meanwhile is found all the same.
+        next_ones = self._jobs_of(name, MAX_OTHER_JOBS, status="pending", order="asc")
+        running = self._jobs_of(name, MAX_OTHER_JOBS, status="processing")
+        waiting = next_ones.get("total")
+        return JobList(
+            _merged(rows, _rows(next_ones)[::-1], _rows(running)),
+            waiting if isinstance(waiting, int) else len(_rows(next_ones)),
+        )
 
-    def _jobs(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def _jobs_of(self, name: str, limit: int, **more: str) -> dict[str, Any]:
+        query = {name: self._source, "limit": str(limit), **more}
         return self._object(self._transport.call("GET", "/api/v2/jobs", query=query))
 
     def cancel(self, job_id: str) -> None:
@@ -161,3 +184,18 @@ class Client:
 def _is_mobilesd_error(answer: Answer) -> bool:
     found = answer.json
     return isinstance(found, dict) and isinstance(found.get("details"), dict)
+
+
+def _rows(page: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = page.get("jobs")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _merged(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each job once, newest first, as the last of the lists has it."""
+    found = {str(row.get("mobilesd_job_id")): row for rows in lists for row in rows}
+    # RFC 3339 in UTC: the order of the texts is that of the times. Those of one bulk order have
+    # the same, and stay as they came.
+    return sorted(
+        found.values(), key=lambda row: str(row.get("creation_timestamp", "")), reverse=True
+    )

@@ -100,6 +100,10 @@ def of_answer(url: str, status: int, headers: Mapping[str, str], body: Any) -> F
         return too_old(url, plain(details.get("minimum_version", ""), 20))
     if error == "submissions_closed":
         return Fault(error, "MobileSD takes no jobs now: that is switched off there.")
+    if error == "quota_exceeded":
+        text = " ".join(part for part in (message, hint) if part)
+        refused = _is_above_quota(details)
+        return Fault(error, text or "A quota is used up.", refused=refused, retry_after=wait)
     if status == 429:
         when = f" in {wait:.0f} s" if wait else " a little later"
         return Fault(
@@ -109,6 +113,12 @@ def of_answer(url: str, status: int, headers: Mapping[str, str], body: Any) -> F
     return Fault(
         error, text or f"MobileSD answered {status}.", refused=status in _REFUSALS, retry_after=wait
     )
+
+
+def _is_above_quota(details: Mapping[str, Any]) -> bool:
+    """Tell whether one order alone is more than a whole day allows: no waiting helps."""
+    jobs, limit = details.get("jobs"), details.get("limit")
+    return type(jobs) is int and type(limit) is int and jobs > limit
 
 
 def too_old(url: str, minimum: str) -> Fault:

@@ -84,7 +84,7 @@ def _on_ui_settings() -> None:
             "Server that is to make the pictures",
             gr.Dropdown,
             _target_choices,
-            refresh=service().refresh_servers,
+            refresh=lambda: service().refresh_servers(wait=5),
         ),
     )
     add(

@@ -28,7 +28,7 @@ from typing import Any
 from mobilesd_forge import disk
 from mobilesd_forge.faults import plain
 
-__all__ = ["Entry", "NotAccepted", "Order", "Outbox", "Waiting"]
+__all__ = ["Entry", "NotAccepted", "Order", "Outbox", "Waiting", "digest_in"]
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +181,10 @@ class Outbox:
         """Return how many wait."""
         return len(_names(self._waiting))
 
+    def refused_count(self) -> int:
+        """Return how many MobileSD won't take as they are."""
+        return len(_names(self._refused))
+
     def waiting(self) -> list[str]:
         """Return the names of what waits, first come first."""
         return sorted(_names(self._waiting))
@@ -313,6 +317,11 @@ class Outbox:
                 with contextlib.suppress(OSError):
                     if file.stat().st_mtime < old:
                         file.unlink()
+
+
+def digest_in(name: str) -> str:
+    """Return what `Outbox.digest_of` said of the submission that a file is named after."""
+    return name.partition("-")[2].removesuffix(".json")
 
 
 def _names(folder: Path) -> list[str]:

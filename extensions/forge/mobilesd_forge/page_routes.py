@@ -58,6 +58,7 @@ class PageRoutes:
         # By the first part of the path, and how many follow it.
         self._read: dict[tuple[str, int], Callable[[list[str], Request], Answer]] = {
             ("state", 0): self._state,
+            ("held", 0): self._held,
             ("thumbnail", 2): self._thumbnail,
             ("infotext", 1): self._infotext,
             ("key", 0): self._key,
@@ -73,7 +74,7 @@ class PageRoutes:
         }
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request. May wait for MobileSD, except for `state`, `infotext` and `key`."""
+        """Answer a request. `state`, `held`, `infotext` and `key` never wait for MobileSD."""
         try:
             return self._answer(request)
         except Fault as fault:
@@ -121,6 +122,9 @@ class PageRoutes:
         if request.headers.get("if-none-match") == mark:
             return Answer(304, headers, b"")
         return Answer(200, headers, body)
+
+    def _held(self, rest: list[str], request: Request) -> Answer:
+        return _json(200, self._service.held())
 
     def _thumbnail(self, rest: list[str], request: Request) -> Answer:
         if not rest[1].isascii() or not rest[1].isdecimal() or len(rest[1]) > 4:

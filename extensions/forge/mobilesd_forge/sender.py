@@ -3,14 +3,16 @@
 import logging
 import random
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 from mobilesd_forge.client import Client
 from mobilesd_forge.disk import Busy
 from mobilesd_forge.faults import Fault
-from mobilesd_forge.outbox import Outbox
+from mobilesd_forge.outbox import Outbox, digest_in
 
-__all__ = ["Sender"]
+__all__ = ["Outcome", "Sender"]
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,14 @@ LOOK_SECONDS = 5.0  # for what another process wrote, and for settings that chan
 # An order at which MobileSD itself fails must not hold up the others for ever.
 MAX_INTERNAL_ERRORS = 6
 _ITS_OWN_FAULTS = frozenset({"internal_error", "server_error"})
+MAX_OUTCOMES = 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one that was sent: MobileSD has it, or `refused` says why not."""
+
+    refused: str = ""
 
 
 class Sender:
@@ -39,6 +49,9 @@ class Sender:
         self._stopped = threading.Event()
         self._failures = 0
         self._internal: dict[str, int] = {}
+        self._told = threading.Condition()
+        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
+        self._rounds = 0  # that have ended
         self.fault: Fault | None = None
         self.sending = ""
         self.on_delivered: Callable[[], None] = lambda: None
@@ -52,6 +65,29 @@ class Sender:
         self._stopped.set()
         self._wake.set()
 
+    def outcome(self, digest: str, seconds: float = 0.0) -> Outcome | None:
+        """Wake up, and return what became of a submission; None if that is not known in time.
+
+        A fault that keeps it from being sent ends the wait.
+        """
+        with self._told:
+            before = self._rounds
+            self.wake()
+            self._told.wait_for(
+                lambda: digest in self._outcomes or (self._rounds > before and self.fault),
+                seconds,
+            )
+            return self._outcomes.get(digest)
+
+    def _settle(self, name: str, outcome: Outcome) -> None:
+        with self._told:
+            digest = digest_in(name)
+            self._outcomes[digest] = outcome
+            self._outcomes.move_to_end(digest)
+            while len(self._outcomes) > MAX_OUTCOMES:
+                self._outcomes.popitem(last=False)
+            self._told.notify_all()
+
     def run(self) -> None:
         """Send until `stop`."""
         while not self._stopped.is_set():
@@ -64,6 +100,9 @@ class Sender:
                     "failed", f"The extension failed: {type(error).__name__}. See Forge's log."
                 )
                 pause = LONGEST_PAUSE
+            with self._told:
+                self._rounds += 1
+                self._told.notify_all()
             self._rest(pause)
 
     def send_all(self) -> float:
@@ -106,8 +145,10 @@ class Sender:
                 raise
             log.warning("MobileSD refused a submission: %s", fault.text)
             self._outbox.refuse(name, fault.text)
+            self._settle(name, Outcome(refused=fault.text))
         else:
             self._outbox.delivered(name)
+            self._settle(name, Outcome())
         self._internal.pop(name, None)
         self._failures = 0
         self.on_delivered()

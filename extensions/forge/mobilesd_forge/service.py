@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MAX_COUNT = 1000  # of one bulk order
 MAX_SHOWN = 100
+OUTCOME_SECONDS = 1.5  # that a click waits to hear what became of it
 
 
 class App(Protocol):
@@ -44,7 +45,7 @@ class Submitted:
 
 
 class Service:
-    """One installation of the extension. Nothing but `test_connection` waits for the network."""
+    """One installation of the extension. What waits for the network says so."""
 
     def __init__(self, data_folder: Path, read_settings: Callable[[], Settings]) -> None:
         self.page_token = secrets.token_urlsafe(24)
@@ -54,7 +55,8 @@ class Service:
         self._started = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._servers: list[str] = []
-        self._asking_servers = threading.Lock()
+        self._servers_lock = threading.Lock()
+        self._asking_servers: threading.Thread | None = None
         self._broken = ""
         # One for all apps that Forge makes: it makes a new one each time its page is reloaded.
         self._routes = asgi.application(PageRoutes(self))
@@ -84,6 +86,7 @@ class Service:
                 thread = threading.Thread(target=run, name=f"mobilesd-{name}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
+        self.refresh_servers()
 
     def stop(self) -> None:
         """Let the threads end; what waits stays on disk."""
@@ -110,7 +113,10 @@ class Service:
         count: int = 1,
         seed_variation: str = "incremental",
     ) -> Submitted:
-        """Write a submission down for sending. The same click id is the same submission."""
+        """Write a submission down for sending. The same click id is the same submission.
+
+        Waits a moment for what becomes of it: only what is known is said.
+        """
         if self._broken:
             return Submitted(False, f"{self._broken} Nothing was queued.")
         if not 1 <= count <= MAX_COUNT:
@@ -126,17 +132,26 @@ class Service:
             return Submitted(False, f"{error} Nothing was queued.")
         except NotAccepted as error:
             return Submitted(False, str(error))
+        # Nobody sends before `start`.
+        outcome = self.sender.outcome(
+            self.outbox.digest_of(click_id), OUTCOME_SECONDS if self._threads else 0.0
+        )
+        if outcome is not None and outcome.refused:
+            return Submitted(False, f"MobileSD refused it. {outcome.refused}")
         if not added:
             return Submitted(True, "This click was taken already.")
-        fault = self.sender.fault or self._unready()
-        self.sender.wake()
         jobs = "1 job" if count == 1 else f"{count} jobs"
-        if fault is None:
+        if outcome is not None:
             return Submitted(True, f"{jobs} queued in MobileSD.")
+        return Submitted(True, self._not_sent_yet(jobs, one=count == 1))
+
+    def _not_sent_yet(self, jobs: str, *, one: bool) -> str:
         waiting = self.outbox.count()
-        return Submitted(
-            True, f"{jobs} kept in the outbox ({waiting} in all) and sent later. {fault.text}"
-        )
+        if fault := self.sender.fault or self._unready():
+            there = f"{waiting} waits there" if waiting == 1 else f"{waiting} wait there"
+            return f"{jobs} kept in the outbox ({there}) and sent later. {fault.text}"
+        their = "is on its way" if one else "are on their way"
+        return f"{jobs} {their} to MobileSD ({waiting} in the outbox)."
 
     def _unready(self) -> Fault | None:
         """Return what is missing here before anything can be sent."""
@@ -179,18 +194,28 @@ class Service:
         """Return the servers' aliases as they were last known; never asks."""
         return list(self._servers)
 
-    def refresh_servers(self) -> None:
-        """Ask for the servers in the background; what is known stays if that fails."""
-        if not self._broken and self._asking_servers.acquire(blocking=False):
-            threading.Thread(target=self._ask_servers, name="mobilesd-servers", daemon=True).start()
+    def refresh_servers(self, wait: float = 0.0) -> None:
+        """Ask for the servers in the background; what is known stays if that fails.
+
+        `wait`: seconds to wait for the answer, for whoever shows the list right after.
+        """
+        if self._broken:
+            return
+        with self._servers_lock:
+            asking = self._asking_servers
+            if asking is None or not asking.is_alive():
+                asking = threading.Thread(
+                    target=self._ask_servers, name="mobilesd-servers", daemon=True
+                )
+                self._asking_servers = asking
+                asking.start()
+        asking.join(wait)
 
     def _ask_servers(self) -> None:
         try:
             self._servers = self.connect().servers()
         except Fault as fault:
             log.info("MobileSD: the servers are not known: %s", fault.text)
-        finally:
-            self._asking_servers.release()
 
     def test_connection(self) -> str:
         """Return in one sentence whether MobileSD can be used, and if not, why."""
@@ -266,6 +291,7 @@ class Service:
             "live": view.live,
             "read": view.read or fault is not None,
             "jobs": list(view.jobs),
+            "pending": view.waiting,
             "outbox": [
                 *(
                     self._shown(e, "sending" if e.name == self.sender.sending else "waiting")
@@ -311,6 +337,12 @@ class Service:
         """Return the infotext of a job that is shown, or nothing."""
         self._check_folder()
         return self.watcher.infotext(job_id)
+
+    def held(self) -> dict[str, int]:
+        """Return how many MobileSD does not have. Costs little: asked for all the time."""
+        if self._broken:
+            return {"waiting": 0, "refused": 0}
+        return {"waiting": self.outbox.count(), "refused": self.outbox.refused_count()}
 
     # --- The outbox, by hand ---------------------------------------------------------------------
     def send_again(self, name: str) -> str:

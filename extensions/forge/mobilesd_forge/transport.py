@@ -4,7 +4,6 @@ import io
 import ipaddress
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from mobilesd_forge import faults
+from mobilesd_forge.deadline import Deadline, DeadlineAdapter
 from mobilesd_forge.version import USER_AGENT
 
 __all__ = ["MAX_JSON_BYTES", "Answer", "Transport", "proxies_for"]
@@ -23,6 +23,9 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 MAX_JSON_BYTES = 32 * 1024 * 1024  # a page of 50 jobs, each with a prompt of 64 kB, and more
 CHUNK = 64 * 1024
+# A whole exchange may take so many of its time-outs, and a large body as long as a slow network.
+TIMEOUTS = 4
+SLOWEST_BYTES_A_SECOND = 64 * 1024
 _HERE = ("localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".localdomain", ".box")
 
 
@@ -64,9 +67,11 @@ class Transport:
         seconds: float = READ_SECONDS,
         at_most: int = MAX_JSON_BYTES,
     ) -> Answer:
-        """Return any answer, whatever its status; raise Fault if there is none."""
-        end = time.monotonic() + 4 * seconds
-        with self._opened(method, path, query=query, body=body, seconds=seconds) as response:
+        """Return any answer, whatever its status; raise Fault if there is none in time."""
+        with self._opened(method, path, query=query, body=body, seconds=seconds) as (
+            response,
+            deadline,
+        ):
             content = bytearray()
             try:
                 for chunk in response.iter_content(CHUNK):
@@ -75,10 +80,10 @@ class Transport:
                         raise faults.Fault(
                             "too_large", f"{self.url} answered with more than is sensible."
                         )
-                    if time.monotonic() > end:
-                        raise faults.of_exception(self.url, requests.exceptions.ReadTimeout())
             except (requests.exceptions.RequestException, OSError) as error:
-                raise faults.of_exception(self.url, error) from None
+                raise self._fault(error, deadline) from None
+            if deadline.passed:  # an answer without a length just ends there
+                raise self._fault(requests.exceptions.ReadTimeout(), deadline)
             return Answer(response.status_code, response.headers, bytes(content))
 
     @contextmanager
@@ -90,12 +95,19 @@ class Transport:
         `seconds`: for how long the other side may say nothing.
         """
         more = {"Accept": "text/event-stream", **headers}
-        with self._opened("GET", path, query=query, headers=more, seconds=seconds) as response:
+        with self._opened("GET", path, query=query, headers=more, seconds=seconds) as (
+            response,
+            deadline,
+        ):
             kind = response.headers.get("Content-Type", "")
             if response.status_code != 200 or not kind.startswith("text/event-stream"):
-                content = response.raw.read(CHUNK, decode_content=True)
+                try:
+                    content = response.raw.read(CHUNK, decode_content=True)
+                except (HTTPError, OSError) as error:
+                    raise self._fault(error, deadline) from None
                 answer = Answer(response.status_code, response.headers, content)
                 raise faults.of_answer(self.url, answer.status, answer.headers, answer.json)
+            deadline.lift()
             yield self._lines(response)
 
     def _lines(self, response: requests.Response) -> Iterator[bytes]:
@@ -123,7 +135,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         seconds: float,
-    ) -> Iterator[requests.Response]:
+    ) -> Iterator[tuple[requests.Response, Deadline]]:
         asked = {
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
@@ -133,7 +145,10 @@ class Transport:
         }
         if body is not None:
             asked["Content-Type"] = "application/json"
-        with requests.Session() as session:
+        longest = TIMEOUTS * seconds + len(body or b"") / SLOWEST_BYTES_A_SECOND
+        with requests.Session() as session, Deadline(longest) as deadline:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, DeadlineAdapter(deadline))
             session.trust_env = False  # a .netrc would replace the key by what it knows of the host
             try:
                 response = session.request(
@@ -150,9 +165,13 @@ class Transport:
                     verify=_authorities(),
                 )
             except (requests.exceptions.RequestException, OSError, ValueError) as error:
-                raise faults.of_exception(self.url, error) from None
+                raise self._fault(error, deadline) from None
             with response:
-                yield response
+                yield response, deadline
+
+    def _fault(self, error: Exception, deadline: Deadline) -> faults.Fault:
+        late = requests.exceptions.ReadTimeout()
+        return faults.of_exception(self.url, late if deadline.passed else error)
 
 
 def proxies_for(url: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mobilesd_forge import board
@@ -39,6 +39,7 @@ class View:
     fault: Fault | None = None
     live: bool = False
     read: bool = False  # MobileSD has answered at least once
+    waiting: int = 0  # more than `jobs` has, if there are very many
 
 
 @dataclass
@@ -167,7 +168,7 @@ class Watcher:
                 self._of, self._raw, self._view = settings, {}, View()
                 self._pictures.clear()
         try:
-            rows = self._connect().jobs()
+            found = self._connect().jobs()
         except Fault as fault:
             self._tell_fault(fault)
             return False
@@ -175,10 +176,10 @@ class Watcher:
             log.exception("MobileSD: the list of jobs could not be read")
             self._tell_fault(Fault("failed", f"The extension failed ({type(error).__name__})."))
             return False
-        jobs = [job for row in rows if (job := board.shown(row)) is not None]
+        jobs = [job for row in found.rows if (job := board.shown(row)) is not None]
         with self._changed:
-            self._raw = {board.key_of(row.get("mobilesd_job_id")): row for row in rows}
-            self._view = View(tuple(jobs), None, self._live, True)
+            self._raw = {board.key_of(row.get("mobilesd_job_id")): row for row in found.rows}
+            self._view = View(tuple(jobs), None, self._live, True, found.waiting)
             if self._settings() != settings:  # changed while it was read
                 self._dirty = True
         self._on_contact()
@@ -186,7 +187,7 @@ class Watcher:
 
     def _tell_fault(self, fault: Fault) -> None:
         with self._changed:
-            self._view = View(self._view.jobs, fault, self._live, self._view.read)
+            self._view = replace(self._view, fault=fault, live=self._live)
 
     # --- The events ------------------------------------------------------------------------------
     def follow_events(self) -> None:
@@ -231,7 +232,7 @@ class Watcher:
     def _set_live(self, live: bool) -> None:
         with self._changed:
             self._live = live
-            self._view = View(self._view.jobs, self._view.fault, live, self._view.read)
+            self._view = replace(self._view, live=live)
 
     def _move_bar(self, told: dict[str, Any]) -> None:
         key = board.key_of(told.get("job"))
@@ -245,7 +246,7 @@ class Watcher:
                 else job
                 for job in self._view.jobs
             )
-            self._view = View(jobs, self._view.fault, self._live, self._view.read)
+            self._view = replace(self._view, jobs=jobs, live=self._live)
 
 
 def _pause(failures: int) -> float:

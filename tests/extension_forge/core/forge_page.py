@@ -33,6 +33,7 @@ summary {{ min-height: 44px; }}
 </style></head><body class="{theme}">
 <details id="accordion" open><summary>MobileSD: jobs</summary>
 <div class="mobilesd-jobs" data-token="{token}" data-tab="txt2img"></div></details>
+<div class="mobilesd-box"><div id="mobilesd_txt2img_status"></div></div>
 <div class="mobilesd-key" data-token="{token}"></div>
 <div class="mobilesd-test" data-token="{token}"></div>
 <div style="display: none"><label id="mobilesd_paste_txt2img">infotext<textarea></textarea></label>

@@ -1,6 +1,7 @@
 """Jobs as MobileSD tells them, for a scripted one."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from tests.extension_forge.core.scripted import Asked, Reply
 
@@ -58,7 +59,7 @@ def job(number: int = 1, status: str = "pending", **more: Any) -> dict[str, Any]
 
 
 class MobileSDWithJobs:
-    """What a scripted MobileSD answers: a list of jobs that a test may change."""
+    """What a scripted MobileSD answers: a list of jobs, newest first, that a test may change."""
 
     def __init__(self, *jobs: dict[str, Any]) -> None:
         self.jobs = list(jobs)
@@ -76,9 +77,20 @@ class MobileSDWithJobs:
                     self.jobs[number] = {**one, "status": status}
             return Reply(json={"success": True})
         if path == "/api/v2/jobs":
-            return Reply(json={"filters": {"source": ""}, "jobs": self.jobs})
+            return Reply(json=self.page(dict(parse_qsl(asked.path.partition("?")[2]))))
         if path.endswith("/thumbnail"):
             return Reply(body=PNG, headers={"Content-Type": "image/png"})
         if path == "/api/v2/generate":
             return Reply(202, json={})
         return Reply(404, body=b"")
+
+    def page(self, query: dict[str, str]) -> dict[str, Any]:
+        """Return what a list of jobs answers."""
+        found = [one for one in self.jobs if query.get("status") in (None, one["status"])]
+        if query.get("order") == "asc":
+            found.reverse()
+        return {
+            "filters": {"source": ""},
+            "jobs": found[: int(query["limit"])],
+            "total": len(found),
+        }

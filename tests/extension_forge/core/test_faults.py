@@ -5,11 +5,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mobilesd_forge import client as client_module
 from mobilesd_forge import transport
 from mobilesd_forge.client import SCOPES, Client
 from mobilesd_forge.faults import Fault
@@ -148,27 +149,63 @@ def test_a_server_that_takes_too_long(client: Client, server: Scripted) -> None:
     assert "did not answer in time" in raised.value.text
 
 
-def test_an_answer_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+HEAD = b"HTTP/1.1 200 OK\r\n"
+DRIPS = {
+    "a body of a known length": (HEAD + b"Content-Length: 100000\r\n\r\n", b" "),
+    "a body without a length": (HEAD + b"\r\n", b" "),
+    "a body in pieces": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "headers": (HEAD, b"X: y\r\n"),
+    "a status": (b"HTTP/1.1 200 ", b"O"),
+}
+
+
+@pytest.mark.parametrize(("head", "drop"), DRIPS.values(), ids=DRIPS)
+def test_an_answer_that_drips_is_left(head: bytes, drop: bytes) -> None:
     """Each piece comes within its time-out; all of them would take for ever."""
+    with _dripping(head, drop) as url, pytest.raises(Fault) as raised:
+        Client(url, KEY, "i").whoami(seconds=0.1)
+    assert "did not answer in time" in raised.value.text
+
+
+def test_a_tls_handshake_that_drips_is_left() -> None:
+    record = b"\x16\x03\x03\x40\x00"  # says that 16 kB of a handshake follow
+    with _dripping(record, b"\x02") as url, pytest.raises(Fault) as raised:
+        Client(url.replace("http", "https"), KEY, "i").whoami(seconds=0.1)
+    assert "did not answer in time" in raised.value.text
+
+
+def test_a_stream_outlives_the_time_that_an_answer_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "SILENCE_SECONDS", 0.1)
+    head = HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with (
+        _dripping(head, b"9\r\n: alive\n\n\r\n") as url,
+        Client(url, KEY, "i").events("", ()) as told,
+    ):
+        for _ in range(40):  # twice as long
+            assert next(told) is None
+
+
+@contextmanager
+def _dripping(head: bytes, drop: bytes) -> Iterator[str]:
+    """Answer with a head, and then with a drop each 20 ms until the other side hangs up."""
     with _listening() as (listener, url):
+        ended = threading.Event()
 
         def drip() -> None:
             connection, _ = listener.accept()
-            with connection:
+            with connection, suppress(OSError):
                 connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                connection.sendall(head)
                 while not ended.wait(0.02):
-                    connection.sendall(b" " * 10)
+                    connection.sendall(drop)
 
-        ended = threading.Event()
-        monkeypatch.setattr(transport, "CHUNK", 1)
         thread = threading.Thread(target=drip)
         thread.start()
-        with pytest.raises(Fault) as raised:
-            Client(url, KEY, "i").whoami(seconds=0.1)
-        ended.set()
-        thread.join()
-    assert "did not answer in time" in raised.value.text
+        try:
+            yield url
+        finally:
+            ended.set()
+            thread.join()
 
 
 @contextmanager
@@ -341,7 +378,7 @@ def test_an_order_says_who_sends_it(client: Client, server: Scripted) -> None:
 
 def test_jobs_are_asked_by_source_whatever_their_version(client: Client, server: Scripted) -> None:
     server.answer = lambda asked: Reply(json={"filters": {"source": "x"}, "jobs": [{"a": 1}, 5]})
-    assert client.jobs() == [{"a": 1}]
+    assert client.jobs().rows == [{"a": 1}]
     assert [asked.path for asked in server.asked] == [
         "/api/v2/jobs?source=forge-extension%2F1.0.0+0123456789ab&limit=50"
     ]

@@ -53,7 +53,7 @@ def text(answer: Answer) -> str:
     return str(json.loads(answer.body)["text"])
 
 
-@pytest.mark.parametrize("path", ["state", "key", f"thumbnail/{JOB}/0", f"infotext/{JOB}"])
+@pytest.mark.parametrize("path", ["state", "held", "key", f"thumbnail/{JOB}/0", f"infotext/{JOB}"])
 def test_nothing_is_told_without_the_pages_token(ask: Callable[..., Answer], path: str) -> None:
     for token in ("", "wrong", "ä"):
         assert ask("GET", path, x_mobilesd_page=token).status == 403
@@ -136,6 +136,7 @@ def test_the_state_tells_the_outbox_and_the_jobs(
     assert said["outbox"][0]["prompt"] == HOSTILE
     assert [j["status"] for j in said["jobs"]] == ["completed", "pending"]
     assert said["jobs"][1]["waiting"] == "gpu works on another job."
+    assert said["pending"] == 1
     assert (said["waiting"], said["refused"], said["damaged"]) == (1, 0, 0)
 
 

@@ -208,6 +208,39 @@ def test_while_mobilesd_is_away_the_panel_says_so_and_what_waits_is_counted(
     expect(row(page, "kept")).to_have_count(0)
 
 
+def test_what_mobilesd_does_not_have_is_counted_beside_the_buttons(
+    window: Callable[..., Page],
+    forge: ForgePage,
+    service: Service,
+    mobilesd: MobileSDWithJobs,
+) -> None:
+    page = window(forge.url)
+    page.locator("summary").click()
+    note = page.locator(".mobilesd-box .mobilesd-outbox")
+    expect(note).to_be_hidden()
+    mobilesd.reply["/generate"] = problem(400, "x")
+    service.submit({"positive_prompt": "refused"}, click_id="1")
+    mobilesd.reply["/generate"] = Reply(502, body=b"")
+    service.submit({"positive_prompt": "kept"}, click_id="2")
+    answer_press(page, 1)
+    expect(note).to_have_text("1 in the outbox · 1 refused")
+    del mobilesd.reply["/generate"]
+    service.sender.wake()
+    eventually(lambda: service.outbox.count() == 0)
+    expect(note).to_have_text("1 refused", timeout=25_000)  # without a press
+    asked = [path for path in forge.asked if "/mobilesd/page/held" in path]
+    assert len(asked) <= 5
+
+
+def answer_press(page: Page, number: int) -> None:
+    """Put into the page what Forge's page answers to a press."""
+    page.locator("#mobilesd_txt2img_status").evaluate(
+        "(status, number) => { status.innerHTML ="
+        " `<p class='mobilesd-status' data-press='${number}'>said</p>`; }",
+        number,
+    )
+
+
 def test_forge_itself_is_gone_and_comes_back(
     window: Callable[..., Page], service: Service, forge: ForgePage
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mobilesd_forge import sender as sender_module
@@ -115,6 +116,42 @@ def test_mobilesd_says_for_how_long_to_wait(
     server.answer = lambda asked: problem(429, "rate_limited", headers={"Retry-After": "42"})
     outbox.add(order(), "1")
     assert sender.send_all() == 42
+
+
+def test_an_order_above_a_whole_days_quota_makes_way_for_the_next(
+    sender: Sender, outbox: Outbox, server: Scripted
+) -> None:
+    said = {"message": "The quota allows 10 jobs in 24 hours.", "hint": "Submit fewer jobs."}
+    server.answer = lambda asked: (
+        problem(429, "quota_exceeded", jobs=20, limit=10, **said)
+        if asked.path.endswith("/bulk")
+        else Reply(202, json={})
+    )
+    outbox.add(order("many", count=20), "1")
+    outbox.add(order("one"), "2")
+    sender.send_all()
+    assert outbox.count() == 0
+    why = "The quota allows 10 jobs in 24 hours. Submit fewer jobs."
+    assert [(entry.prompt, said) for entry, said in outbox.look().refused] == [("many", why)]
+
+
+@pytest.mark.parametrize("details", [{"jobs": 3, "limit": 10}, {"limit": 10}, {"jobs": "20"}])
+def test_a_quota_that_is_free_again_later_is_waited_for(
+    sender: Sender, outbox: Outbox, server: Scripted, details: dict[str, Any]
+) -> None:
+    server.answer = lambda asked: problem(
+        429,
+        "quota_exceeded",
+        headers={"Retry-After": "300"},
+        message="The quota is used up.",
+        hint="Some of it is free again in 5 minutes.",
+        **details,
+    )
+    outbox.add(order(count=3), "1")
+    assert sender.send_all() == 300
+    assert outbox.count() == 1
+    assert sender.fault is not None
+    assert sender.fault.text == "The quota is used up. Some of it is free again in 5 minutes."
 
 
 def test_an_order_at_which_mobilesd_fails_does_not_hold_up_the_others_for_ever(

@@ -1,15 +1,16 @@
-"""What Forge's page is told of a click; nothing of it waits for the network."""
+"""What Forge's page is told of a click, and what the service knows of MobileSD."""
 
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mobilesd_forge import service as service_module
 from mobilesd_forge.service import Service
 from mobilesd_forge.settings import Settings
 
 from tests.extension_forge.core.conftest import KEY
-from tests.extension_forge.core.scripted import Reply, Scripted, problem
+from tests.extension_forge.core.scripted import Asked, Reply, Scripted, problem
 from tests.processes.installation import eventually
 
 PARAMS = {"positive_prompt": "a boat"}
@@ -19,8 +20,14 @@ def test_a_click_is_answered_before_anything_is_sent(
     service_for: Callable[..., Service], server: Scripted
 ) -> None:
     service = service_for(server.url, KEY, target="gpu", priority=3, lane="background")
-    assert service.submit(PARAMS, click_id="1").text == "1 job queued in MobileSD."
-    assert service.submit(PARAMS, click_id="2", count=3).text == "3 jobs queued in MobileSD."
+    assert (
+        service.submit(PARAMS, click_id="1").text
+        == "1 job is on its way to MobileSD (1 in the outbox)."
+    )
+    assert (
+        service.submit(PARAMS, click_id="2", count=3).text
+        == "3 jobs are on their way to MobileSD (2 in the outbox)."
+    )
     assert service.outbox.count() == 2
     assert not server.asked
 
@@ -51,6 +58,64 @@ def test_a_click_is_sent_by_the_threads(
     assert sent[0]["source_info"] == f"forge-extension/1.0.0 {service.installation}"
 
 
+def test_a_click_is_said_to_be_queued_once_mobilesd_has_it(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    server.answer = lambda asked: Reply(202, json={})
+    service = service_for(server.url, KEY)
+    service.start()
+    assert service.submit(PARAMS, click_id="1").text == "1 job queued in MobileSD."
+    assert service.submit(PARAMS, click_id="2", count=3).text == "3 jobs queued in MobileSD."
+    assert service.held() == {"waiting": 0, "refused": 0}
+
+
+def test_the_first_click_while_mobilesd_is_away_says_that_it_is_kept(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    server.answer = lambda asked: Reply(hang_up=True)
+    service = service_for(server.url, KEY)
+    service.start()
+    said = service.submit(PARAMS, click_id="1")
+    assert said.accepted
+    assert said.text == (
+        "1 job kept in the outbox (1 waits there) and sent later."
+        f" The connection to {server.url} broke off."
+    )
+    assert service.held() == {"waiting": 1, "refused": 0}
+    server.answer = lambda asked: Reply(202, json={})
+    assert service.submit(PARAMS, click_id="2").text == "1 job queued in MobileSD."
+
+
+def test_a_click_that_mobilesd_refuses_is_said_to_be_refused(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    server.answer = lambda asked: problem(400, "invalid_field_value", message="Wrong width.")
+    service = service_for(server.url, KEY)
+    service.start()
+    for _ in range(2):  # the second half of a double click must not hide it
+        said = service.submit(PARAMS, click_id="1")
+        assert (said.accepted, said.text) == (False, "MobileSD refused it. Wrong width.")
+    assert service.held() == {"waiting": 0, "refused": 1}
+
+
+def test_a_click_of_which_nothing_is_heard_in_time_is_said_to_be_on_its_way(
+    service_for: Callable[..., Service], server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(asked: Asked) -> Reply:
+        server.free.wait(30)
+        return Reply(202, json={})
+
+    monkeypatch.setattr(service_module, "OUTCOME_SECONDS", 0.1)
+    server.answer = late
+    service = service_for(server.url, KEY)
+    service.start()
+    said = service.submit(PARAMS, click_id="1")
+    assert said.accepted
+    assert said.text == "1 job is on its way to MobileSD (1 in the outbox)."
+    server.free.set()
+    eventually(lambda: service.outbox.count() == 0)
+
+
 def test_while_mobilesd_is_away_the_click_says_that_it_is_kept(
     service_for: Callable[..., Service], server: Scripted
 ) -> None:
@@ -61,7 +126,7 @@ def test_while_mobilesd_is_away_the_click_says_that_it_is_kept(
     said = service.submit(PARAMS, click_id="2")
     assert said.accepted
     assert said.text == (
-        "1 job kept in the outbox (2 in all) and sent later."
+        "1 job kept in the outbox (2 wait there) and sent later."
         " MobileSD takes no jobs now: that is switched off there."
     )
 
@@ -72,7 +137,9 @@ def test_without_a_key_the_click_is_kept_and_says_what_is_missing(
     service = service_for("http://box")
     said = service.submit(PARAMS, click_id="1")
     assert said.accepted
-    assert said.text.startswith("1 job kept in the outbox (1 in all) and sent later. Enter an API")
+    assert said.text.startswith(
+        "1 job kept in the outbox (1 waits there) and sent later. Enter an API"
+    )
     assert service.outbox.count() == 1
 
 
@@ -122,6 +189,42 @@ def test_the_servers_are_asked_for_in_the_background(
     service.refresh_servers()
     eventually(lambda: len(server.asked) > before)
     assert service.server_choices() == ["gpu", "cpu"], "what is known stays"
+
+
+def test_whoever_shows_the_servers_right_after_asking_has_them(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    server.answer = lambda asked: Reply(json={"servers": [{"alias": "gpu"}]})
+    service = service_for(server.url, KEY)
+    service.refresh_servers(wait=5)
+    assert service.server_choices() == ["gpu"]
+
+
+def test_a_server_list_that_does_not_come_is_not_waited_for_longer(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    def late(asked: Asked) -> Reply:
+        server.free.wait(30)
+        return Reply(json={"servers": [{"alias": "gpu"}]})
+
+    server.answer = late
+    service = service_for(server.url, KEY)
+    service.refresh_servers(wait=0.1)
+    service.refresh_servers(wait=0.1)
+    assert service.server_choices() == []
+    server.free.set()
+    eventually(service.server_choices)
+    assert len(server.asked) == 1, "one question at a time"
+
+
+def test_the_servers_are_known_soon_after_the_start(
+    service_for: Callable[..., Service], server: Scripted
+) -> None:
+    server.answer = lambda asked: Reply(json={"servers": [{"alias": "gpu"}]})
+    service = service_for(server.url, KEY)
+    service.start()
+    eventually(service.server_choices)
+    assert service.server_choices() == ["gpu"]
 
 
 def test_a_connection_that_works_wakes_the_outbox(

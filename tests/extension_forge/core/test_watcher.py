@@ -72,6 +72,33 @@ def test_the_list_is_read_and_shown(watcher: Watcher) -> None:
     assert [j["status"] for j in view.jobs] == ["pending", "processing"]
 
 
+def test_a_job_that_runs_is_shown_however_many_came_after_it(
+    watcher: Watcher, mobilesd: MobileSDWithJobs, server: Scripted
+) -> None:
+    mobilesd.jobs[:] = [*(job(number) for number in range(59, 0, -1)), job(60, "processing")]
+    assert watcher.read_list()
+    view = watcher.look()
+    shown = [one["id"] for one in view.jobs]
+    assert shown == [one["mobilesd_job_id"] for one in mobilesd.jobs]
+    assert view.jobs[-1]["status"] == "processing"
+    assert view.waiting == 59
+    assert len(server.asked) == 3
+
+
+def test_of_very_many_the_newest_the_next_and_the_count_are_shown(
+    watcher: Watcher, mobilesd: MobileSDWithJobs
+) -> None:
+    mobilesd.jobs[:] = [
+        job(number, creation_timestamp=f"2026-01-31T{number // 60:02d}:{number % 60:02d}:00.000Z")
+        for number in range(200, 0, -1)
+    ]
+    assert watcher.read_list()
+    view = watcher.look()
+    numbers = [int(one["id"][-12:]) for one in view.jobs]
+    assert numbers == [*range(200, 150, -1), *range(20, 0, -1)]
+    assert view.waiting == 200
+
+
 def test_progress_moves_the_bar_of_its_job_alone(watcher: Watcher) -> None:
     watcher.read_list()
     watcher.take(progress(2, 0.75))

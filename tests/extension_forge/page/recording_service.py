@@ -28,7 +28,7 @@ class Service:
     def server_choices(self):
         return ["attic"]
 
-    def refresh_servers(self):
+    def refresh_servers(self, wait=0.0):
         pass
 
     def install_routes(self, app):

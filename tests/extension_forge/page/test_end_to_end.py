@@ -1,5 +1,6 @@
 """From a press in Forge's page to a job in a running MobileSD, and through its death."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def test_a_dead_mobilesd_gets_exactly_one_more_job_when_it_is_back(
 
     page.locator("#mobilesd_txt2img_queue").dblclick()
     status = page.locator("#mobilesd_txt2img_status p:not([data-press='1'])")
-    status.wait_for()
+    expect(status).to_contain_text(re.compile("in the outbox|taken already"))
+    expect(page.locator("#mobilesd_txt2img_box .mobilesd-outbox")).to_have_text("1 in the outbox")
     page.get_by_role("button", name="MobileSD: jobs").click()
     panel = page.locator("#mobilesd_txt2img_jobs .mobilesd-jobs")
     expect(panel).to_contain_text("outbox")
