@@ -34,7 +34,7 @@ def tried(job_id):
     for outcome in (Outcome.ERROR, Outcome.COMPLETED):
         with transaction.atomic():
             lane = uuid.uuid4()
-            attempt = transitions.claim(job_id, server_alias="gpu", lane=lane)
+            attempt = transitions.claim(uuid.UUID(job_id), server_alias="gpu", lane=lane)
             transitions.mark_submitted(attempt.token, lane=lane)
             if outcome == Outcome.COMPLETED:
                 transitions.complete(attempt.token, generation_info={}, warnings=[])
@@ -146,7 +146,7 @@ def test_a_long_history_keeps_the_newest(api, job_id, monkeypatch):
 def test_an_attempt_is_told_in_words(api, job_id):
     with transaction.atomic():
         lane = uuid.uuid4()
-        attempt = transitions.claim(job_id, server_alias="gpu", lane=lane)
+        attempt = transitions.claim(uuid.UUID(job_id), server_alias="gpu", lane=lane)
     assert api.send("GET", path(job_id)).json()["attempts"][0]["text"] == "About to be sent."
     with transaction.atomic():
         transitions.mark_submitted(attempt.token, lane=lane)

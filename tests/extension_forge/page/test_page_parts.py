@@ -104,4 +104,5 @@ def test_without_a_page_nothing_of_it_is_made_and_the_api_works(
         answer = requests.post(f"{forge.url}/sdapi/v1/txt2img", json={"prompt": "x"}, timeout=10)
         assert answer.json()["effective"]["prompt"] == "x"
         assert requests.get(f"{forge.url}/mobilesd/page/ping", timeout=5).status_code == 404
-        assert forge.log == ""
+        # The stand-in makes no steps, and so only the companion has to say something.
+        assert [line for line in forge.log.splitlines() if "stopped at a step" not in line] == []
