@@ -7,12 +7,14 @@ writes for all that come while it waits.
 
 import threading
 from collections.abc import Callable, Sequence
-from contextvars import Context
+from contextvars import copy_context
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from django.db import OperationalError, connection, transaction
+from structlog.contextvars import clear_contextvars
 
+from mobilesd.http.request_ids import forget_request
 from mobilesd.sqlite import write_turn
 
 __all__ = ["commit_together"]
@@ -117,6 +119,13 @@ def _commit(writes: list[_Write[Any, Any]]) -> None:
 def _run(writes: Sequence[_Write[Any, Any]]) -> None:
     for work, some in groupby(writes, lambda write: write.work):
         alike = list(some)
-        outcomes = Context().run(work, [write.item for write in alike])
+        outcomes = copy_context().run(_of_no_request, work, [write.item for write in alike])
         for write, outcome in zip(alike, outcomes, strict=True):
             write.outcome = outcome
+
+
+def _of_no_request(work: _Work[_Item, _Result], items: Sequence[_Item]) -> Sequence[_Result]:
+    # Not an empty context: in a thread with an event loop Django keeps its connection in there.
+    clear_contextvars()
+    forget_request()
+    return work(items)

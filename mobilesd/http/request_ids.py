@@ -12,7 +12,14 @@ from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-__all__ = ["RequestIdFilter", "RequestIdMiddleware", "asker", "is_sane", "request_id"]
+__all__ = [
+    "RequestIdFilter",
+    "RequestIdMiddleware",
+    "asker",
+    "forget_request",
+    "is_sane",
+    "request_id",
+]
 
 # Anything else could forge log lines or headers, so a new id is made instead.
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -21,6 +28,12 @@ _request: ContextVar[HttpRequest | None] = ContextVar("mobilesd_request", defaul
 
 _Sync = Callable[[HttpRequest], HttpResponseBase]
 _Async = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+def forget_request() -> None:
+    """Let the code that follows in this context know of no request."""
+    _current.set("")
+    _request.set(None)
 
 
 def request_id() -> str:
