@@ -48,7 +48,7 @@ class Everything:
             return jobs if len(done) == len(jobs) == count else []
 
         try:
-            found: list[dict[str, Any]] = eventually(are_done, 90, f"{count} completed jobs")
+            found: list[dict[str, Any]] = eventually(are_done, 150, f"{count} completed jobs")
         except AssertionError as error:
             states = [(job["status"], job["waiting_reason"]) for job in self.jobs()]
             raise AssertionError(f"{states}\n{self.forge.log}") from error
