@@ -18,7 +18,7 @@ from gallery.facts import facts
 from gallery.models import Image
 from jobs import services
 from jobs.cards import cards
-from jobs.choices import Status
+from jobs.choices import Outcome, Status
 from jobs.infotext.asked import infotext_of
 from jobs.live.replay import standing
 from jobs.models import Job
@@ -57,6 +57,8 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
         "steps": history.steps(),
         "complete": history.complete,
         "attempts": len(history.attempts),
+        # A round is a part of a try that went well.
+        "tries": sum(each.outcome != Outcome.ROUND for each in history.attempts),
         "differences": differences(found, history.attempts, images),
         "deadlines": WITHIN,
         "takes": _takes(found, Actor.of_user(request.user)),

@@ -12,7 +12,7 @@ from mobilesd import sqlite
 from mobilesd.commits import commit_together
 from mobilesd.http import request_ids
 from mobilesd.sqlite import write_turn
-from tests.processes.installation import eventually
+from tests.held_turn import hand_in
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -40,7 +40,7 @@ def at_once(*works: Callable[[], Any], first: Callable[[], None] = lambda: None)
     """Let threads hand in their writes in this order, while somebody else is writing."""
     found: list[Any] = [None] * len(works)
 
-    def hand_in(place: int) -> None:
+    def write(place: int) -> None:
         request_ids._current.set(f"request {place}")
         try:
             first()
@@ -50,15 +50,8 @@ def at_once(*works: Callable[[], Any], first: Callable[[], None] = lambda: None)
         finally:
             connections.close_all()
 
-    from mobilesd import commits
-
-    threads = [threading.Thread(target=hand_in, args=(n,)) for n in range(len(works))]
-    with write_turn():
-        for number, thread in enumerate(threads, start=1):
-            thread.start()
-            eventually(lambda number=number: len(commits._queue) == number)
-    for thread in threads:
-        thread.join(10)
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(len(works))]
+    hand_in(threads)
     return found
 
 

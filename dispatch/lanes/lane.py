@@ -285,6 +285,7 @@ class Lane:
         if run.is_gone(presence, self._pace):
             self._settler.gone(run)
             self._drop(run)
+            self._backend.forget(run.token)
             self._greet()
 
     @about_run
@@ -313,6 +314,7 @@ class Lane:
         self._choose_at = 0.0
         if following is not None:  # before all else: the GPU waits
             self._go_on(following, run)
+        self._backend.forget(run.token)
         if taken and isinstance(result, Answer):
             learn(self._lease, run, result, ended)
 
@@ -348,7 +350,6 @@ class Lane:
 
     def _drop(self, run: Run) -> None:
         self._runs.remove(run)
-        self._backend.forget(run.token)
         self._reporter.finished(run)
         self._idle_since = time.monotonic()
         following = next((r for r in self._runs if not r.orphan), None)

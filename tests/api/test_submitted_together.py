@@ -10,11 +10,9 @@ from django.db import connection, connections
 from dispatch.models import Server
 from jobs import journal
 from jobs.models import Event, Job, JobText
-from mobilesd import commits
-from mobilesd.sqlite import write_turn
 from tests import factories
 from tests.api.conftest import Api
-from tests.processes.installation import eventually
+from tests.held_turn import hand_in
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -38,12 +36,7 @@ def together(*posts: tuple[Api, dict[str, Any]]) -> list[Any]:
             connections.close_all()
 
     threads = [threading.Thread(target=post, args=(place,)) for place in range(len(posts))]
-    with write_turn():
-        for number, thread in enumerate(threads, start=1):
-            thread.start()
-            eventually(lambda number=number: len(commits._queue) == number)
-    for thread in threads:
-        thread.join(10)
+    hand_in(threads)
     return answers
 
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import signal
 import socket
-import tempfile
 import threading
 import time
 import urllib.request
@@ -24,7 +23,6 @@ from django_q.models import OrmQ
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dispatch.fakes.forge import FakeForge
 from dispatch.lease import Sighting
 from dispatch.models import Server
 from dispatch.sweep import Sweep
@@ -33,60 +31,14 @@ from jobs import again, transitions
 from jobs.choices import FINAL, Outcome, Status
 from jobs.models import Attempt, Event, Job, LiveEvent
 from tests.dispatch import lane_audit
-from tests.dispatch.lane_harness import connected, queue
+from tests.dispatch.lane_faults import BUDGET, CRASH_AT, FREEZE_AT, JUMPS, WASTE, Backend
+from tests.dispatch.lane_harness import queue
 from tests.dispatch.lane_processes import Cluster, LaneProcess
 
-__all__ = ["JOBS", "LaneProtocol", "WithCompanion"]
+__all__ = ["JOBS", "LaneProtocol"]
 
-# Runs that a fault may waste at most: Forge with hand-over (protocol §2). A foreign interrupt is
-# one that has to be made again; a failed run is the job's own.
-WASTE = {"crash": 2, "expire": 2, "backend": 1, "drop": 1, "cut": 2, "interrupt": 1}
-BUDGET = {
-    "crash": 2,
-    "expire": 1,
-    "backend": 1,
-    "drop": 1,
-    "cut": 1,
-    "interrupt": 1,
-    "fail": 1,
-    "foreign": 2,
-    "cancel": 2,
-    "retry": 2,
-    "clock": 2,
-}
 JOBS = 5
 SERVERS = ("a", "b")
-# What people and time servers do to clocks: an hour of daylight saving, a flat battery, a year.
-JUMPS = (-7200.0, -40.0, 40.0, 3600.0, 31_536_000.0)
-
-# Where a lane may freeze to the instruction; elsewhere it is a matter of chance. None of these is
-# inside a transaction: a lane that is frozen there stops the whole database.
-FREEZE_AT = (
-    "dispatch.lanes.claims.Claimer.start",
-    "dispatch.lanes.claims.Claimer._expect",
-    "dispatch.lanes.claims.Claimer.send",
-    "dispatch.lanes.run.Run.send",
-    "dispatch.lanes.store.complete",
-    "dispatch.lanes.outcomes.Settler.error",
-    "dispatch.lanes.outcomes.Settler.gone",
-    "dispatch.lanes.outcomes.Settler.clear",
-    "dispatch.lanes.lane.adopt_all",
-    "dispatch.dispatchers.forge.ForgeDispatcher.interrupt",
-)
-# And where it may die.
-CRASH_AT = (
-    *FREEZE_AT,
-    "jobs.transitions.claim",
-    "jobs.transitions.mark_submitted",
-    "jobs.transitions.end_attempt",
-    "jobs.transitions.clear",
-    "jobs.transitions.take_round",
-    "dispatch.lanes.claims.Claimer.next_round",
-    "jobs.transitions.adopt",
-    "dispatch.lanes.store._insert",
-    "dispatch.lease.Lease.release",
-)
-
 
 # When a fault strikes: at once, in the middle of a picture, or with another one behind it.
 MOMENTS = st.sampled_from(["now", "in a picture", "with one handed over"])
@@ -97,31 +49,6 @@ STEP = st.integers(0, 999)
 
 def _spend(name: str):
     return precondition(lambda self: self.spent[name] < self.budget.get(name, 0))
-
-
-class Backend:
-    """A fake backend, through all its lives, and the server that stands for it."""
-
-    def __init__(self, alias: str, companion: Path | None = None) -> None:
-        self._companion = companion
-        self.fake = FakeForge(seconds=0.3, companion=companion).start()
-        self.server = connected(self.fake, alias)
-        self._born = 0  # how many runs there were before this life
-
-    def there(self) -> list[Any]:
-        """Return the runs that have come in this life and not ended."""
-        return [run for run in self.fake.log.runs()[self._born :] if run.ended_at is None]
-
-    def restart(self) -> None:
-        """Let it die and come back; it remembers nothing but what a companion has on disk."""
-        port, log = self.fake.port, self.fake.log
-        self.fake.stop()
-        self._born = len(log.runs())
-        self.fake = FakeForge(port=port, log=log, seconds=0.3, companion=self._companion).start()
-
-    @property
-    def samples(self) -> bool:
-        return self.fake.engine.state.sampling_step >= 1
 
 
 class LaneProtocol(RuleBasedStateMachine):
@@ -557,39 +484,3 @@ class LaneProtocol(RuleBasedStateMachine):
         lines += [str(run) for run in self._runs()]
         lines += [str(server) for server in Server.objects.values()]
         return "\n".join(lines)
-
-
-class WithCompanion(LaneProtocol):
-    """The same faults, with our companion at both servers: hardly any of them costs a run.
-
-    What is left: a server's own death, a stranger's interrupt, and a frozen lane that sends in the
-    moment between the giving up of its attempt and the companion's learning of that.
-    """
-
-    waste = {"expire": 1, "backend": 1, "interrupt": 1}
-    dropped_at = {"path": "/mobilesd/v1/jobs*"}
-    freeze_at = (
-        *FREEZE_AT,
-        "dispatch.lanes.run.Run.resume",
-        "dispatch.dispatchers.forge.ForgeDispatcher.cancel",
-        "dispatch.dispatchers.forge.ForgeDispatcher.forget",
-    )
-    crash_at = (*CRASH_AT, *freeze_at[len(FREEZE_AT) :])
-
-    def backend(self, alias: str) -> Backend:
-        self.folders = getattr(self, "folders", [])
-        self.folders.append(tempfile.TemporaryDirectory())
-        return Backend(alias, Path(self.folders[-1].name))
-
-    def teardown(self) -> None:
-        try:
-            super().teardown()
-        finally:
-            for folder in self.folders:
-                folder.cleanup()
-
-    def _check_end(self) -> None:
-        super()._check_end()
-        theirs = [run for run in self._runs() if str(run.token).startswith("foreign")]
-        if not self.spent["interrupt"]:
-            assert not any(run.interrupted for run in theirs), self._describe()

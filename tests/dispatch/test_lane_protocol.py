@@ -16,7 +16,8 @@ from dispatch import standing, sweep
 from dispatch.models import Server
 from tests.dispatch import lane_audit
 from tests.dispatch.lane_harness import eventually
-from tests.dispatch.lane_machine import JOBS, LaneProtocol, WithCompanion
+from tests.dispatch.lane_machine import JOBS, LaneProtocol
+from tests.dispatch.lane_machine_companion import WithCompanion
 from tests.dispatch.lane_processes import Cluster
 
 pytestmark = pytest.mark.django_db(transaction=True)

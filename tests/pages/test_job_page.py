@@ -215,6 +215,16 @@ def test_while_the_next_picture_is_made_those_before_it_are_shown(browser, membe
     assert "3 of 8 pictures made" in queue
 
 
+def test_rounds_are_one_attempt(browser, member):
+    job = _half_made(member, Status.PROCESSING)
+    now = timezone.now()
+    for number in range(1, 4):
+        ended = {"ended_at": now, "cleared_at": now, "outcome": Outcome.ROUND}
+        factories.attempt(job, number=number, images=1, **ended)
+    factories.attempt(job, number=4, images=1)
+    assert ">1 attempt<" in browser.get(f"/jobs/{job.pk}").text
+
+
 def test_a_retry_with_a_new_seed_is_offered_only_before_the_first_picture(browser, member):
     half = _half_made(member, Status.CANCELLED)
     none = factories.job(Status.CANCELLED, owner=member)

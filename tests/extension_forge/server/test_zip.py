@@ -169,9 +169,6 @@ def test_an_address_of_this_computer_alone_is_known(address, own):
     assert is_own(address) is own
 
 
-@pytest.mark.skipif(
-    not (project.EXTENSIONS_DIR / "forge").is_dir(), reason="This tree has no extension."
-)
 def test_the_projects_own_extension_is_whole_and_new_enough():
     folder: Path = project.EXTENSIONS_DIR / "forge"
     files = unzipped(pack("forge", "http://sd:8000").content)
